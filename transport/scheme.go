@@ -1,0 +1,96 @@
+package transport
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Scheme is a wire as a URL names it.
+type Scheme struct {
+	// Name is the scheme: "stomp".
+	Name string
+	// TLS says that the byte stream is encrypted before the wire sees it.
+	TLS bool
+	// Port is used when the URL has none.
+	Port string
+	// Transport speaks the wire.
+	Transport Transport
+	// Network makes the byte streams. Nil means TCP.
+	Network Network
+}
+
+// A Network makes byte streams for a [Scheme] that does not run over TCP.
+type Network interface {
+	// Dial connects to the listener called addr.
+	Dial(addr string) (net.Conn, error)
+	// Listen makes a listener called addr.
+	Listen(addr string) (net.Listener, error)
+}
+
+var schemes = struct {
+	sync.RWMutex
+	byName map[string]Scheme
+}{byName: map[string]Scheme{}}
+
+// Register makes s known to [Dial] and [Listen]. Packages of wires call it when
+// they are imported. It panics if s is incomplete or its name is taken.
+func Register(s Scheme) {
+	if s.Name == "" || s.Transport == nil {
+		panic("transport: Register of a scheme without name or transport")
+	}
+	schemes.Lock()
+	defer schemes.Unlock()
+	if _, taken := schemes.byName[s.Name]; taken {
+		panic("transport: scheme " + s.Name + " is registered twice")
+	}
+	schemes.byName[s.Name] = s
+}
+
+// Schemes returns the names of the registered schemes in order.
+func Schemes() []string {
+	schemes.RLock()
+	defer schemes.RUnlock()
+	return slices.Sorted(maps.Keys(schemes.byName))
+}
+
+// lookup parses a URL and finds its scheme.
+func lookup(rawURL string) (*url.URL, Scheme, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, Scheme{}, fmt.Errorf("transport: %w", redact(err))
+	}
+	schemes.RLock()
+	s, ok := schemes.byName[u.Scheme]
+	schemes.RUnlock()
+	switch {
+	case u.Scheme == "" || !strings.Contains(rawURL, "://"):
+		return nil, s, fmt.Errorf("transport: %q is not a URL; expected SCHEME://HOST:PORT with a scheme of %s",
+			rawURL, strings.Join(Schemes(), ", "))
+	case !ok:
+		return nil, s, fmt.Errorf("transport: unknown scheme %q; known are %s", u.Scheme, strings.Join(Schemes(), ", "))
+	case u.Host == "" && s.Network == nil:
+		return nil, s, fmt.Errorf("transport: %s URL without a host", u.Scheme)
+	}
+	return u, s, nil
+}
+
+// redact drops the URL, which may hold a password, from a parse error.
+func redact(err error) error {
+	if e, ok := err.(*url.Error); ok {
+		return fmt.Errorf("cannot parse the URL: %w", e.Err)
+	}
+	return err
+}
+
+// address is the host and port of u.
+func (s Scheme) address(u *url.URL) string {
+	if u.Port() != "" || s.Network != nil {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), s.Port)
+}

@@ -1,0 +1,327 @@
+package stomp
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// replyQueue is the destination for answers to this connection. Every server
+// keeps names of this kind apart by connection, so it need not be unique.
+const replyQueue = tempPrefix + "rpc"
+
+// Client opens a STOMP session with the server or broker at the other end of nc.
+func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
+	o = o.WithDefaults()
+	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u)}
+	c.handle = c.act
+	if err := c.connect(ctx, u, o); err != nil {
+		_ = c.stream.Close(nil)
+		return nil, err
+	}
+	c.stream.OnEnd(c.ended)
+	return c, nil
+}
+
+// destinationOf returns the destination that the path of a URL names.
+func destinationOf(u *url.URL) string {
+	if p := strings.Trim(u.Path, "/"); p == "" {
+		return destination(transport.DefaultDestination)
+	} else if strings.Contains(p, "/") {
+		return "/" + p
+	} else {
+		return destination(p)
+	}
+}
+
+// clientConn is the end that dialed.
+type clientConn struct {
+	conn
+	to string // where messages without a destination go
+
+	mu sync.Mutex // protects the fields below
+	// subs are the subscriptions by id.
+	subs map[string]transport.Subscription
+	// unsettled are the received messages to be acknowledged, by their token.
+	unsettled map[uint64]*frame.Frame
+	// confirms are those who wait for a RECEIPT, by its id.
+	confirms map[string]func(error)
+	lastID   uint64
+
+	replies   sync.Mutex // protects the field below
+	replyable bool       // replyQueue is subscribed
+}
+
+func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialOptions) error {
+	offer := cmp.Or(u.Query().Get("version"), strings.Join(versionNames[:], ","))
+	if _, ok := highest(offer); !ok {
+		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("URL parameter version=%q; known are 1.0, 1.1, 1.2", offer))
+	}
+	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Hostname(), "localhost"),
+		frame.HeartBeat, beatHeader(o.Heartbeat))
+	if u.User != nil {
+		password, _ := u.User.Password()
+		f.Header.Add(frame.Login, u.User.Username())
+		f.Header.Add(frame.Passcode, password)
+		c.info.User = u.User.Username()
+	}
+	if err := c.write(ctx, "handshake", f); err != nil {
+		return err
+	}
+	c.frames.limits.Message = 64 << 10 // an ERROR may explain itself
+	answer, err := c.frames.next()
+	if err != nil {
+		return err
+	}
+	switch answer.Command {
+	case frame.CONNECTED:
+	case frame.ERROR:
+		return refusal(answer)
+	default:
+		return malformed("expected CONNECTED, got %s", answer.Command)
+	}
+	v, ok := highest(answer.Header.Get(frame.Version))
+	if !ok || !strings.Contains(offer, v.String()) {
+		return malformed("the server chose version %.20q, offered were %s", answer.Header.Get(frame.Version), offer)
+	}
+	theirs, wanted, err := beats(answer.Header.Get(frame.HeartBeat))
+	if err != nil {
+		return err
+	}
+	c.info.Peer = answer.Header.Get(frame.Server)
+	c.agree(v, transport.Negotiate(o.Heartbeat, wanted), transport.Negotiate(theirs, o.Heartbeat))
+	return nil
+}
+
+// refusal makes an error of an ERROR frame.
+func refusal(f *frame.Frame) error {
+	text := f.Header.Get(frame.Message)
+	if body := strings.TrimSpace(string(f.Body[:min(len(f.Body), 1024)])); body != "" && body != text {
+		text = strings.TrimPrefix(text+": "+body, ": ")
+	}
+	return transport.WithReason(transport.ErrRefused, cmp.Or(text, "ERROR without a message"))
+}
+
+// act handles what a server sends.
+func (c *clientConn) act(f *frame.Frame) (*transport.Message, error) {
+	switch f.Command {
+	case frame.MESSAGE:
+		return c.received(f)
+	case frame.RECEIPT:
+		c.confirm(f.Header.Get(frame.ReceiptId), nil)
+		return nil, nil
+	case frame.ERROR:
+		err := refusal(f)
+		if id := f.Header.Get(frame.ReceiptId); id != "" {
+			c.confirm(id, c.notSent("send", err))
+		}
+		return nil, err
+	}
+	return nil, malformed("unexpected %s from a server", f.Command)
+}
+
+// received makes a Message of a MESSAGE frame, and keeps what its
+// acknowledgement will need.
+func (c *clientConn) received(f *frame.Frame) (*transport.Message, error) {
+	m := message(f)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, known := c.subs[m.Subscription]
+	if !known || s.Ack == transport.AckNone {
+		return m, nil
+	}
+	if len(c.unsettled) >= c.info.Limits.Unsettled {
+		return nil, malformed("over %d messages wait for acknowledgement", c.info.Limits.Unsettled)
+	}
+	ack := frame.New(frame.ACK)
+	switch c.v {
+	case v12:
+		ack.Header.Add(frame.Id, cmp.Or(f.Header.Get(frame.Ack), f.Header.Get(frame.MessageId)))
+	default:
+		ack.Header.Add(frame.MessageId, f.Header.Get(frame.MessageId))
+		ack.Header.Add(frame.Subscription, m.Subscription)
+	}
+	if c.unsettled == nil {
+		c.unsettled = make(map[uint64]*frame.Frame)
+	}
+	c.lastID++
+	c.unsettled[c.lastID] = ack
+	m.SetSettler(c, c.lastID)
+	return m, nil
+}
+
+// SettleMessage sends ACK for an accepted message and NACK for any other.
+func (c *clientConn) SettleMessage(token uint64, o transport.Outcome) error {
+	c.mu.Lock()
+	f := c.unsettled[token]
+	delete(c.unsettled, token)
+	c.mu.Unlock()
+	if f == nil {
+		return nil // settled together with a later one
+	}
+	if o != transport.Accepted {
+		if c.v == v10 {
+			return c.notSent("settle", transport.WithReason(transport.ErrUnsupported, "STOMP 1.0 has no NACK"))
+		}
+		f.Command = frame.NACK
+	}
+	return c.write(context.Background(), "settle", f)
+}
+
+// Send sends m to its destination, or that of the URL.
+func (c *clientConn) Send(ctx context.Context, m *transport.Message) error {
+	return c.send(ctx, m, "")
+}
+
+func (c *clientConn) send(ctx context.Context, m *transport.Message, receipt string) error {
+	size, err := check(c.v, m, c.info.Limits)
+	if err != nil {
+		return c.notSent("send", err)
+	}
+	return c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+		dst = appendCommand(dst, frame.SEND)
+		dst = c.v.appendField(dst, frame.Receipt, receipt)
+		return appendMessage(dst, c.v, cmp.Or(m.To, c.to), m)
+	})
+}
+
+// SendConfirmed sends m with a receipt header.
+func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
+	c.mu.Lock()
+	if len(c.confirms) >= c.info.Limits.Unsettled {
+		c.mu.Unlock()
+		return c.notSent("send", transport.WithReason(transport.ErrBusy, "too many messages wait for their receipt"))
+	}
+	if c.confirms == nil {
+		c.confirms = make(map[string]func(error))
+	}
+	c.lastID++
+	id := strconv.FormatUint(c.lastID, 10)
+	c.confirms[id] = done
+	c.mu.Unlock()
+	err := c.send(ctx, m, id)
+	if err == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, waiting := c.confirms[id]; !waiting {
+		return nil // done has been told
+	}
+	delete(c.confirms, id)
+	return err
+}
+
+// confirm tells who waits for a receipt.
+func (c *clientConn) confirm(id string, err error) {
+	c.mu.Lock()
+	done := c.confirms[id]
+	delete(c.confirms, id)
+	c.mu.Unlock()
+	if done != nil {
+		done(err)
+	}
+}
+
+// ended tells all who wait that no receipt will come.
+func (c *clientConn) ended(err error) {
+	c.mu.Lock()
+	confirms := c.confirms
+	c.confirms, c.unsettled = nil, nil
+	c.mu.Unlock()
+	for _, done := range confirms {
+		done(&transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err})
+	}
+}
+
+// Subscribe asks for the messages of a destination.
+func (c *clientConn) Subscribe(ctx context.Context, s transport.Subscription) (string, error) {
+	f, err := c.subscribing(&s)
+	if err != nil {
+		return "", c.notSent("subscribe", err)
+	}
+	if err := c.write(ctx, "subscribe", f); err != nil {
+		c.mu.Lock()
+		delete(c.subs, s.ID)
+		c.mu.Unlock()
+		return "", err
+	}
+	return s.ID, nil
+}
+
+// subscribing notes a subscription and makes its frame.
+func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.ID == "" {
+		c.lastID++
+		s.ID = strconv.FormatUint(c.lastID, 10)
+	}
+	if _, taken := c.subs[s.ID]; taken {
+		return nil, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("subscription id %q is in use", s.ID))
+	}
+	if len(c.subs) >= c.info.Limits.Subscriptions {
+		return nil, tooLarge("more than %d subscriptions", c.info.Limits.Subscriptions)
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]transport.Subscription)
+	}
+	c.subs[s.ID] = *s
+	f := frame.New(frame.SUBSCRIBE, frame.Id, s.ID, frame.Destination, s.Destination,
+		frame.Ack, [...]string{"auto", "client-individual", "client"}[s.Ack])
+	if s.Ack != transport.AckNone {
+		credit := strconv.Itoa(cmp.Or(s.Credit, c.info.Limits.Unsettled))
+		f.Header.Add(prefetchCount, credit)
+		f.Header.Add(prefetchSize, credit)
+	}
+	for _, h := range s.Headers {
+		f.Header.Add(h.Name, h.Value)
+	}
+	return f, nil
+}
+
+// Unsubscribe ends a subscription.
+func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
+	c.mu.Lock()
+	s, known := c.subs[id]
+	delete(c.subs, id)
+	c.mu.Unlock()
+	if !known {
+		return c.notSent("subscribe", transport.WithReason(transport.ErrInvalid, fmt.Sprintf("no subscription %q", id)))
+	}
+	return c.write(ctx, "subscribe", frame.New(frame.UNSUBSCRIBE, frame.Id, id, frame.Destination, s.Destination))
+}
+
+// ReplyAddress subscribes this connection's reply queue and returns its name.
+func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
+	c.replies.Lock()
+	defer c.replies.Unlock()
+	if c.replyable {
+		return replyQueue, nil
+	}
+	// RabbitMQ knows no SUBSCRIBE for these: naming one in reply-to is enough.
+	if !strings.HasPrefix(c.info.Peer, "RabbitMQ/") {
+		f := frame.New(frame.SUBSCRIBE, frame.Id, "rpc", frame.Destination, replyQueue, frame.Ack, "auto")
+		if err := c.write(ctx, "subscribe", f); err != nil {
+			return "", err
+		}
+	}
+	c.replyable = true
+	return replyQueue, nil
+}
+
+// Close ends the session in order ("Graceful Shutdown").
+func (c *clientConn) Close() error {
+	return c.stream.Close(func(dst []byte) []byte {
+		return append(dst, "DISCONNECT\nreceipt:bye\ncontent-length:0\n\n\x00"...)
+	})
+}

@@ -1,0 +1,282 @@
+package stomp
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/polyport/polyport/transport"
+)
+
+const (
+	// maxCommand is more than the longest command, UNSUBSCRIBE, and its EOL.
+	maxCommand = 16
+	// noLength is the body length of a frame that did not say one.
+	noLength = -1
+)
+
+// A frameReader cuts a byte stream into frames, and takes no more memory than
+// its limits allow. After an interrupted read it goes on where it was.
+type frameReader struct {
+	stream  *transport.Stream
+	limits  transport.Limits
+	version version
+
+	frame   frame.Frame // the one being read; its header is used again for the next
+	inBody  bool        // the header is read
+	length  int         // of the body
+	body    []byte
+	scanned int // bytes of the buffered header known not to end it
+}
+
+func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
+	return &frameReader{stream: s, limits: l, frame: frame.Frame{Header: frame.NewHeader()}}
+}
+
+// next returns the next frame. It is valid until the call after, but its Body
+// and strings are the caller's to keep.
+func (r *frameReader) next() (*frame.Frame, error) {
+	if !r.inBody {
+		if err := r.readHead(); err != nil {
+			return nil, err
+		}
+		r.inBody, r.body = true, nil
+	}
+	if err := r.readBody(); err != nil {
+		return nil, err
+	}
+	r.inBody, r.frame.Body, r.body = false, r.body, nil
+	r.stream.FrameDone()
+	return &r.frame, nil
+}
+
+// readHead reads the command and the header lines.
+func (r *frameReader) readHead() error {
+	for {
+		buf := r.skipEOLs()
+		if err := plausible(buf); err != nil {
+			return err
+		}
+		if n := r.headEnd(buf); n > 0 {
+			head := string(buf[:n])
+			r.stream.Reader.Discard(n)
+			r.scanned = 0
+			return r.parseHead(head)
+		}
+		if len(buf) > r.limits.HeaderBytes {
+			return tooLarge("the header of a frame is over %d bytes", r.limits.HeaderBytes)
+		}
+		if len(buf) > 0 {
+			r.stream.MidFrame()
+		}
+		if err := r.stream.Reader.Fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// skipEOLs drops the line ends between frames, which serve as heart-beats, and
+// returns what is buffered after them.
+func (r *frameReader) skipEOLs() []byte {
+	buf := r.stream.Reader.Buffered()
+	n := 0
+	for n < len(buf) && (buf[n] == '\n' || buf[n] == '\r') {
+		n++
+	}
+	r.stream.Reader.Discard(n)
+	return buf[n:]
+}
+
+// plausible refuses a first line that cannot become a command as soon as it is
+// seen, so that garbage is not waited for.
+func plausible(buf []byte) error {
+	for i, c := range buf {
+		switch {
+		case c == '\n', c == '\r':
+			return nil
+		case c < 'A' || c > 'Z' || i >= maxCommand:
+			return malformed("expected a STOMP command, got %.20q", buf[:min(len(buf), 20)])
+		}
+	}
+	return nil
+}
+
+// headEnd returns the length of the head in buf with its empty line, or 0 if
+// it is not all there.
+func (r *frameReader) headEnd(buf []byte) int {
+	for at := r.scanned; ; {
+		i := bytes.IndexByte(buf[at:], '\n')
+		if i < 0 {
+			r.scanned = len(buf)
+			return 0
+		}
+		at += i + 1
+		switch rest := buf[at:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return at + 1
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return at + 2
+		case len(rest) < 2:
+			r.scanned = at - 1 // look at this line's end again
+			return 0
+		}
+	}
+}
+
+// parseHead fills in the frame from its head.
+func (r *frameReader) parseHead(head string) error {
+	line, rest, _ := strings.Cut(head, "\n")
+	command, err := commandOf(strings.TrimSuffix(line, "\r"))
+	if err != nil {
+		return err
+	}
+	f := &r.frame
+	f.Command, f.Body = command, nil
+	for f.Header.Len() > 0 {
+		name, _ := f.Header.GetAt(f.Header.Len() - 1)
+		f.Header.Del(name)
+	}
+	v, trim := r.version, r.version == v10
+	if command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED {
+		v, trim = v10, false // these are never escaped
+	}
+	for {
+		line, rest, _ = strings.Cut(rest, "\n")
+		if line = strings.TrimSuffix(line, "\r"); line == "" {
+			break
+		}
+		if f.Header.Len() == r.limits.Headers {
+			return tooLarge("a frame has more than %d header lines", r.limits.Headers)
+		}
+		if err := r.addHeader(line, v, trim); err != nil {
+			return err
+		}
+	}
+	r.length, err = r.bodyLength()
+	return err
+}
+
+func (r *frameReader) addHeader(line string, v version, trim bool) error {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || name == "" {
+		return malformed("header line %.60q has no name and colon", line)
+	}
+	if strings.IndexByte(line, 0) >= 0 {
+		return malformed("header line %.60q holds a NUL byte", line)
+	}
+	if trim {
+		value = strings.TrimLeft(value, " ")
+	}
+	name, err := v.unescape(name)
+	if err != nil {
+		return err
+	}
+	if value, err = v.unescape(value); err != nil {
+		return err
+	}
+	r.frame.Header.Add(name, value)
+	return nil
+}
+
+// bodyLength returns what the frame says of its body's length.
+func (r *frameReader) bodyLength() (int, error) {
+	text, ok := r.frame.Header.Contains(frame.ContentLength)
+	if !ok {
+		return noLength, nil
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 63)
+	if err != nil {
+		return 0, malformed("content-length %.30q is not a number of bytes", text)
+	}
+	if limit := r.bodyLimit(); n > uint64(limit) {
+		return 0, r.tooLong(fmt.Sprintf("content-length %d", n))
+	}
+	return int(n), nil
+}
+
+// bodyLimit is the most bytes that the frame's body may have. Only three
+// commands have bodies ("Body").
+func (r *frameReader) bodyLimit() int {
+	switch r.frame.Command {
+	case frame.SEND, frame.MESSAGE, frame.ERROR:
+		return r.limits.Message
+	}
+	return 0
+}
+
+// tooLong is the error for a body over the limit.
+func (r *frameReader) tooLong(what string) error {
+	if r.bodyLimit() == 0 {
+		return malformed("a %s frame must not have a body", r.frame.Command)
+	}
+	return tooLarge("%s is over the limit of %d bytes", what, r.limits.Message)
+}
+
+// readBody reads the body and the NUL byte after it.
+func (r *frameReader) readBody() error {
+	if r.length == noLength {
+		return r.readToNUL()
+	}
+	return r.readCounted()
+}
+
+func (r *frameReader) readCounted() error {
+	in, n := r.stream.Reader, r.length+1
+	if len(in.Buffered()) < n-len(r.body) {
+		r.stream.MidFrame()
+	}
+	var err error
+	if r.body, err = in.ReadInto(r.body, n); err != nil {
+		return err
+	}
+	if r.body[r.length] != 0 {
+		return malformed("the body of a %s frame does not end in a NUL byte after its content-length of %d", r.frame.Command, r.length)
+	}
+	r.body = r.body[:r.length:r.length]
+	return nil
+}
+
+func (r *frameReader) readToNUL() error {
+	in := r.stream.Reader
+	for {
+		buf := in.Buffered()
+		end := bytes.IndexByte(buf, 0)
+		part := buf
+		if end >= 0 {
+			part = buf[:end]
+		}
+		if len(r.body)+len(part) > r.bodyLimit() {
+			return r.tooLong("a body without content-length")
+		}
+		r.body = append(r.body, part...)
+		if end >= 0 {
+			in.Discard(end + 1)
+			return nil
+		}
+		in.Discard(len(buf))
+		r.stream.MidFrame()
+		if err := in.Fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// commandOf returns the library's constant for a command.
+func commandOf(line string) (string, error) {
+	for _, c := range [...]string{
+		frame.SEND, frame.MESSAGE, frame.ACK, frame.NACK, frame.SUBSCRIBE, frame.UNSUBSCRIBE, frame.RECEIPT, frame.ERROR,
+		frame.CONNECT, frame.STOMP, frame.CONNECTED, frame.DISCONNECT, frame.BEGIN, frame.COMMIT, frame.ABORT,
+	} {
+		if line == c {
+			return c, nil
+		}
+	}
+	return "", malformed("unknown command %.20q", line)
+}
+
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}

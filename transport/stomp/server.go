@@ -1,0 +1,202 @@
+package stomp
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// Server accepts a STOMP session from the client at the other end of nc.
+func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
+	o = o.WithDefaults()
+	c := &serverConn{conn: newConn(nc, &o.Options), o: o, unsettledSlots: make(chan struct{}, o.Limits.Unsettled)}
+	c.handle, c.broken = c.act, func(err error) { c.refuse(err, nil) }
+	if t, ok := nc.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		c.info.TLS = &state
+	}
+	f, err := c.frames.next()
+	if err == nil {
+		err = c.accept(ctx, f)
+	}
+	if err != nil {
+		c.refuse(err, f)
+		return nil, err
+	}
+	c.stream.OnEnd(c.ended)
+	return c, nil
+}
+
+// serverConn is the end that was dialed.
+type serverConn struct {
+	conn
+	o *transport.ListenOptions
+
+	mu sync.Mutex // protects the fields below
+	// subs are the peer's subscriptions in the order made.
+	subs []*subscription
+	// unsettled are the messages that the peer is to acknowledge, oldest first.
+	unsettled []delivery
+	lastID    uint64        // of a MESSAGE
+	temp      *subscription // the last one below tempPrefix that was used
+
+	unsettledSlots chan struct{} // one for each of unsettled
+}
+
+// accept checks the first frame and answers it.
+func (c *serverConn) accept(ctx context.Context, f *frame.Frame) error {
+	if f.Command != frame.CONNECT && f.Command != frame.STOMP {
+		return malformed("expected CONNECT, got %s", f.Command)
+	}
+	v, ok := highest(f.Header.Get(frame.AcceptVersion))
+	if !ok {
+		return malformed("no common version: you accept %.40q; supported are %s", f.Header.Get(frame.AcceptVersion), strings.Join(versionNames[:], ", "))
+	}
+	offer, wish, err := beats(f.Header.Get(frame.HeartBeat))
+	if err != nil {
+		return err
+	}
+	if err := c.admit(ctx, f); err != nil {
+		return err
+	}
+	ours := c.o.Heartbeat
+	answer := frame.New(frame.CONNECTED, frame.Version, v.String(), frame.HeartBeat, beatHeader(ours),
+		frame.Session, rand.Text(), frame.Server, software)
+	if err := c.write(ctx, "handshake", answer); err != nil {
+		return err
+	}
+	c.agree(v, transport.Negotiate(ours, wish), transport.Negotiate(offer, ours))
+	return nil
+}
+
+// admit checks the virtual host and the credentials.
+func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
+	host := f.Header.Get(frame.Host)
+	if len(c.o.VirtualHosts) > 0 && !slices.Contains(c.o.VirtualHosts, host) {
+		return transport.WithReason(transport.ErrRefused, fmt.Sprintf("no virtual host %.60q here", host))
+	}
+	if c.o.Authenticator == nil {
+		return nil
+	}
+	user, err := c.o.Authenticator.Authenticate(ctx, transport.Credentials{
+		User: f.Header.Get(frame.Login), Password: f.Header.Get(frame.Passcode), VirtualHost: host, TLS: c.info.TLS,
+	})
+	if err != nil {
+		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", f.Header.Get(frame.Login), "err", err)
+		return transport.WithReason(transport.ErrRefused, "access refused; check login and passcode")
+	}
+	c.info.User = user
+	return nil
+}
+
+// act handles what a client sends.
+func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
+	switch f.Command {
+	case frame.SEND:
+		m, err = c.sent(f)
+	case frame.SUBSCRIBE:
+		err = c.subscribe(f)
+	case frame.UNSUBSCRIBE:
+		err = c.unsubscribe(f)
+	case frame.ACK:
+		err = c.acknowledge(f, nil)
+	case frame.NACK:
+		err = c.acknowledge(f, transport.WithReason(transport.ErrRefused, "the subscriber sent NACK"))
+	case frame.DISCONNECT:
+		err = transport.WithReason(transport.ErrClosed, "the peer disconnected")
+	case frame.BEGIN, frame.COMMIT, frame.ABORT:
+		err = malformed("%s: transactions are not supported; send each frame without a transaction header", f.Command)
+	default:
+		err = malformed("unexpected %s from a client that is connected", f.Command)
+	}
+	if err == nil || f.Command == frame.DISCONNECT {
+		c.receipt(f)
+	}
+	if err != nil && f.Command != frame.DISCONNECT {
+		c.refuse(err, f)
+	}
+	return m, err
+}
+
+// receipt confirms f if it asks. It may wait for room like any other write:
+// whoever wants receipts has to read them.
+func (c *serverConn) receipt(f *frame.Frame) {
+	if id, asked := f.Header.Contains(frame.Receipt); asked {
+		_ = c.write(context.Background(), "send", frame.New(frame.RECEIPT, frame.ReceiptId, id))
+	}
+}
+
+// refuse tells the client why the connection ends, unless it is gone.
+func (c *serverConn) refuse(why error, f *frame.Frame) {
+	c.stream.Abort(why, func(dst []byte) []byte { return c.appendError(dst, why, f) })
+}
+
+// appendError appends an ERROR frame about f, which may be nil ("ERROR").
+func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
+	text := strings.TrimPrefix(why.Error(), "transport: ")
+	short, _, _ := strings.Cut(text, ": ")
+	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","), frame.Message, short, frame.ContentType, "text/plain")
+	if f != nil {
+		if id, asked := f.Header.Contains(frame.Receipt); asked {
+			e.Header.Add(frame.ReceiptId, id)
+		}
+	}
+	e.Body = []byte(text + "\n")
+	return appendFrame(dst, c.v, e)
+}
+
+// sent makes a Message of a SEND frame.
+func (c *serverConn) sent(f *frame.Frame) (*transport.Message, error) {
+	if _, in := f.Header.Contains(frame.Transaction); in {
+		return nil, malformed("SEND in a transaction: transactions are not supported")
+	}
+	m := message(f)
+	m.Subscription = ""
+	if m.To == "" {
+		return nil, malformed("SEND without a destination header; this server serves %s", c.served())
+	}
+	if !slices.ContainsFunc(c.o.Destinations, func(d string) bool { return m.To == d || m.To == destination(d) }) {
+		return nil, transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("no destination %.60q; this server serves %s", m.To, c.served()))
+	}
+	if m.ReplyTo != "" && c.find(m.ReplyTo) == nil {
+		return nil, transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("reply-to %.60q is not subscribed on this connection; SUBSCRIBE it first, or use a name below %s", m.ReplyTo, tempPrefix))
+	}
+	m.SetSettler(c, 0)
+	return m, nil
+}
+
+func (c *serverConn) served() string {
+	names := make([]string, len(c.o.Destinations))
+	for i, d := range c.o.Destinations {
+		names[i] = destination(d)
+	}
+	return strings.Join(names, ", ")
+}
+
+// SettleMessage ends the connection of a client whose SEND was rejected, with
+// the reason: STOMP has no milder way to say so. Other outcomes mean nothing here.
+func (c *serverConn) SettleMessage(_ uint64, o transport.Outcome) error {
+	if !o.IsRejected() {
+		return nil
+	}
+	why := transport.WithReason(transport.ErrProtocol, o.Reason())
+	return c.stream.Close(func(dst []byte) []byte { return c.appendError(dst, why, nil) })
+}
+
+// ReplyAddress is the first destination served: what the peer sends there
+// arrives here.
+func (c *serverConn) ReplyAddress(context.Context) (string, error) {
+	return destination(c.o.Destinations[0]), nil
+}
+
+// Close ends the session; STOMP gives servers no word for it.
+func (c *serverConn) Close() error { return c.stream.Close(nil) }

@@ -1,0 +1,135 @@
+package stomp
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// Header names that the specification does not have but brokers do.
+const (
+	replyTo       = "reply-to"
+	correlationID = "correlation-id"
+	amqpMessageID = "amqp-message-id" // RabbitMQ's name for the sender's message id
+	subject       = "subject"
+	expires       = "expires" // milliseconds since 1970, as in JMS
+	persistent    = "persistent"
+	prefetchCount = "prefetch-count"
+	prefetchSize  = "activemq.prefetchSize"
+)
+
+// ours are the header names that fields of a Message, or the protocol, stand
+// for; they cannot be among a Message's Headers.
+func ours(name string) bool {
+	switch name {
+	case frame.Destination, frame.ContentType, frame.ContentLength, frame.MessageId, frame.Subscription, frame.Ack,
+		frame.Receipt, frame.ReceiptId, frame.Transaction, replyTo, correlationID, amqpMessageID, subject, expires, persistent:
+		return true
+	}
+	return false
+}
+
+// check reports why m cannot be said in version v, and how long it is about.
+func check(v version, m *transport.Message, l transport.Limits) (size int, err error) {
+	if len(m.Body) > l.Message {
+		return 0, tooLarge("the body has %d bytes, the limit is %d", len(m.Body), l.Message)
+	}
+	size = len(m.Body) + len(m.To) + len(m.ReplyTo) + len(m.ContentType) + 256
+	for _, f := range [...]struct{ name, value string }{
+		{frame.Destination, m.To},
+		{replyTo, m.ReplyTo},
+		{frame.ContentType, m.ContentType},
+		{correlationID, m.CorrelationID.String()},
+		{amqpMessageID, m.ID.String()},
+		{subject, m.Subject},
+	} {
+		if err := v.check(f.name, f.value, false); err != nil {
+			return 0, err
+		}
+	}
+	for _, h := range m.Headers {
+		if h.Name == "" || ours(h.Name) {
+			return 0, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("header name %q is empty or has a field of its own in Message", h.Name))
+		}
+		if err := v.check("header name", h.Name, true); err != nil {
+			return 0, err
+		}
+		if err := v.check(h.Name, h.Value, false); err != nil {
+			return 0, err
+		}
+		size += len(h.Name) + len(h.Value) + 2
+	}
+	if size-len(m.Body) > l.HeaderBytes || len(m.Headers)+16 > l.Headers {
+		return 0, tooLarge("the header fields are over the limit of %d in %d bytes", l.Headers, l.HeaderBytes)
+	}
+	return size, nil
+}
+
+// appendMessage appends the header lines that m's fields stand for, and its
+// body; the command and what the protocol adds is there already.
+func appendMessage(dst []byte, v version, to string, m *transport.Message) []byte {
+	dst = v.appendHeader(dst, frame.Destination, to)
+	dst = v.appendField(dst, replyTo, m.ReplyTo)
+	dst = v.appendField(dst, frame.ContentType, m.ContentType)
+	if !m.CorrelationID.IsZero() {
+		dst = v.appendField(dst, correlationID, m.CorrelationID.String())
+	}
+	if !m.ID.IsZero() {
+		dst = v.appendField(dst, amqpMessageID, m.ID.String())
+	}
+	dst = v.appendField(dst, subject, m.Subject)
+	if !m.Expires.IsZero() {
+		dst = append(append(dst, expires...), ':')
+		dst = append(strconv.AppendInt(dst, m.Expires.UnixMilli(), 10), '\n')
+	}
+	if m.Durable {
+		dst = v.appendHeader(dst, persistent, "true")
+	}
+	for _, h := range m.Headers {
+		dst = v.appendHeader(dst, h.Name, h.Value)
+	}
+	return appendBody(dst, m.Body)
+}
+
+// appendBody appends content-length, without which a NUL byte in the body would end
+// the frame, the empty line, the body and the end.
+func appendBody(dst, body []byte) []byte {
+	dst = append(dst, frame.ContentLength...)
+	dst = append(dst, ':')
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\n\n"...)
+	return append(append(dst, body...), 0)
+}
+
+// appendField appends a header line unless its value is empty.
+func (v version) appendField(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return v.appendHeader(dst, name, value)
+}
+
+func (v version) appendHeader(dst []byte, name, value string) []byte {
+	dst = append(v.appendText(dst, name), ':')
+	return append(v.appendText(dst, value), '\n')
+}
+
+func appendCommand(dst []byte, command string) []byte {
+	return append(append(dst, command...), '\n')
+}
+
+// appendFrame appends a whole frame, for those that are rare.
+func appendFrame(dst []byte, v version, f *frame.Frame) []byte {
+	dst = appendCommand(dst, f.Command)
+	if f.Command == frame.CONNECT || f.Command == frame.CONNECTED {
+		v = v10 // these are never escaped ("Value Encoding")
+	}
+	for i := range f.Header.Len() {
+		name, value := f.Header.GetAt(i)
+		dst = v.appendHeader(dst, name, value)
+	}
+	return appendBody(dst, f.Body)
+}

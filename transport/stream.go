@@ -1,0 +1,301 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Stream is the part of a Conn over a byte stream that is the same for every
+// wire: a [Reader] and a [Writer] on one net.Conn, heart-beats, the first error
+// that ended it, and an orderly close. A wire embeds or holds one and adds its
+// frames. Its methods are safe for concurrent use, but only the goroutine in
+// Receive may use the Reader.
+type Stream struct {
+	// Reader is for the function given to Receive, and for the handshake before.
+	Reader *Reader
+
+	nc       net.Conn
+	scheme   string
+	linger   time.Duration
+	patience time.Duration
+	writer   *Writer
+	heart    atomic.Pointer[heartbeat]
+
+	receiving sync.Mutex // held while somebody reads
+	readSince atomic.Int64
+	lastRead  atomic.Int64
+
+	closing  atomic.Bool
+	closed   sync.Once
+	done     chan struct{}
+	slow     *time.Timer // runs while midFrame
+	midFrame bool        // belongs to the goroutine in Receive
+
+	mu    sync.Mutex // protects the fields below
+	err   error
+	ended []func(error)
+}
+
+// NewStream returns a Stream over nc, which it owns. o must have its defaults
+// set; limit is how many bytes the Reader may buffer.
+func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
+	s := &Stream{nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout, done: make(chan struct{})}
+	s.Reader = NewReader(streamSource{s}, limit)
+	s.writer = NewWriter(nc, o.SendBuffer, o.WriteStall, s.Fail)
+	s.lastRead.Store(int64(now()))
+	s.slow = time.AfterFunc(s.patience, func() { s.Fail(ErrSlow) })
+	s.slow.Stop()
+	return s
+}
+
+// streamSource reads from the net.Conn and notes when.
+type streamSource struct{ *Stream }
+
+func (s streamSource) Read(p []byte) (int, error) {
+	s.readSince.Store(int64(now()))
+	n, err := s.nc.Read(p)
+	s.lastRead.Store(int64(now()))
+	s.readSince.Store(0)
+	return n, err
+}
+
+// silence returns how long the peer has been silent while somebody was
+// reading; judged is false when nobody reads.
+func (s *Stream) silence() (d time.Duration, judged bool) {
+	since := s.readSince.Load()
+	if since == 0 {
+		return 0, false
+	}
+	return now() - time.Duration(max(since, s.lastRead.Load())), true
+}
+
+// StartHeartbeat begins to send beat whenever nothing else was sent for two
+// thirds of send, and to end the stream with [ErrHeartbeat] when the peer was silent for
+// longer than recv and a tenth. Zero means not to. It is called once, when the
+// handshake is over.
+func (s *Stream) StartHeartbeat(send, recv time.Duration, beat []byte) {
+	h := &heartbeat{stream: s, beat: beat, every: send * 2 / 3, limit: recv + recv/10}
+	s.heart.Store(h)
+	h.start()
+	if s.Err() != nil {
+		h.stop()
+	}
+}
+
+// Write is [Writer.Append], with errors that say where they come from.
+func (s *Stream) Write(ctx context.Context, op string, size int, enc func([]byte) []byte) error {
+	if s.closing.Load() {
+		return s.opError(op, ErrClosed)
+	}
+	if err := s.writer.Append(ctx, size, enc); err != nil {
+		return s.opError(op, err)
+	}
+	return nil
+}
+
+// Receive runs next, which reads one message, for Recv: one caller at a time,
+// so that ctx and Close interrupt it. next must leave the Reader so that it can
+// be called again after an interruption. Its other errors end the stream.
+func (s *Stream) Receive(ctx context.Context, next func() (*Message, error)) (*Message, error) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	if err := s.Err(); err != nil {
+		return nil, s.opError("receive", err)
+	}
+	if s.closing.Load() {
+		return nil, s.opError("receive", ErrClosed)
+	}
+	m, err := s.interruptible(ctx, next)
+	switch {
+	case err == nil:
+		return m, nil
+	case s.closing.Load():
+		err = ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	default:
+		s.Fail(err)
+		err = s.Err()
+	}
+	return nil, s.opError("receive", err)
+}
+
+// interruptible runs next so that the end of ctx makes its reads time out.
+func (s *Stream) interruptible(ctx context.Context, next func() (*Message, error)) (*Message, error) {
+	if ctx.Done() == nil {
+		return next()
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = s.nc.SetReadDeadline(time.Unix(1, 0))
+		close(done)
+	})
+	m, err := next()
+	if !stop() {
+		<-done
+		if !s.closing.Load() {
+			_ = s.nc.SetReadDeadline(time.Time{})
+		}
+	}
+	return m, err
+}
+
+// MidFrame says, before a read, that a frame has begun and is not whole. It
+// starts a clock that ends the stream with [ErrSlow] unless FrameDone is called
+// within the frame timeout; further calls change nothing.
+func (s *Stream) MidFrame() {
+	if !s.midFrame {
+		s.midFrame = true
+		s.slow.Reset(s.patience)
+	}
+}
+
+// FrameDone says that the frame is whole.
+func (s *Stream) FrameDone() {
+	if s.midFrame {
+		s.midFrame = false
+		s.slow.Stop()
+	}
+}
+
+// Fail ends the stream at once because of err; only the first call counts.
+// Everything blocked in it returns.
+func (s *Stream) Fail(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+		err = WithReason(ErrClosed, "the peer closed the connection")
+	}
+	if s.end(err) {
+		_ = s.nc.Close()
+	}
+}
+
+// end notes why the stream is over, and tells all who want to know.
+func (s *Stream) end(err error) (first bool) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return false
+	}
+	s.err = err
+	ended := s.ended
+	s.ended = nil
+	s.mu.Unlock()
+	if h := s.heart.Load(); h != nil {
+		h.stop()
+	}
+	s.slow.Stop()
+	s.writer.Stop(err)
+	close(s.done)
+	for _, f := range ended {
+		f(err)
+	}
+	return true
+}
+
+// Done is closed when the stream has ended.
+func (s *Stream) Done() <-chan struct{} { return s.done }
+
+// OnEnd has f called with the reason when the stream ends, or now if it has.
+// f must not block.
+func (s *Stream) OnEnd(f func(error)) {
+	s.mu.Lock()
+	err := s.err
+	if err == nil {
+		s.ended = append(s.ended, f)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		f(err)
+	}
+}
+
+// Err returns why the stream ended, or nil.
+func (s *Stream) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close ends the stream in order: it refuses new messages, writes what was
+// taken and then what goodbye appends, and waits for the peer to close too; all
+// this within the linger time. goodbye may be nil.
+func (s *Stream) Close(goodbye func([]byte) []byte) error {
+	s.closed.Do(func() {
+		s.closing.Store(true)
+		if s.Err() == nil {
+			s.farewell(goodbye)
+		}
+		if s.end(ErrClosed) {
+			_ = s.nc.Close()
+		}
+	})
+	return nil
+}
+
+// Abort ends the stream in order, as Close does, but because of err, and from
+// inside the function given to Receive: for a peer that is to read the reason
+// in goodbye's bytes.
+func (s *Stream) Abort(err error, goodbye func([]byte) []byte) {
+	s.closed.Do(func() {
+		s.closing.Store(true)
+		if s.Err() == nil {
+			s.farewellLocked(goodbye)
+		}
+		if s.end(err) {
+			_ = s.nc.Close()
+		}
+	})
+}
+
+// farewell says goodbye and waits for the peer's end of the connection.
+func (s *Stream) farewell(goodbye func([]byte) []byte) {
+	// Whoever is in Receive has to leave before this goroutine may read.
+	s.writer.Seal(ErrClosed, goodbye)
+	_ = s.nc.SetReadDeadline(time.Unix(1, 0))
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	s.farewellLocked(nil)
+}
+
+// farewellLocked needs receiving.
+func (s *Stream) farewellLocked(goodbye func([]byte) []byte) {
+	s.writer.Seal(ErrClosed, goodbye)
+	until := time.Now().Add(s.linger)
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	if s.writer.Flush(ctx) != nil || closeWrite(s.nc) != nil {
+		return
+	}
+	_ = s.nc.SetReadDeadline(until)
+	drain(s.nc)
+}
+
+// Flush waits until all that was written before the call is with the operating
+// system.
+func (s *Stream) Flush(ctx context.Context) error {
+	if err := s.writer.Flush(ctx); err != nil {
+		return s.opError("flush", err)
+	}
+	return nil
+}
+
+// LocalAddr and RemoteAddr are those of the net.Conn.
+func (s *Stream) LocalAddr() net.Addr { return s.nc.LocalAddr() }
+
+// RemoteAddr is the address of the peer.
+func (s *Stream) RemoteAddr() net.Addr { return s.nc.RemoteAddr() }
+
+// opError wraps err with the operation, keeping what is known about sending.
+func (s *Stream) opError(op string, err error) error {
+	e := &OpError{Op: op, Scheme: s.scheme, Addr: s.nc.RemoteAddr().String(), Err: err}
+	if inner, ok := err.(*OpError); ok {
+		e.MaybeSent, e.Err = inner.MaybeSent, inner.Err
+	}
+	return e
+}

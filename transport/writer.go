@@ -1,0 +1,346 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// quiet is how long the wire must have been silent for a sender to write by
+	// itself. It is some ten times the cost of waking another goroutine and less than a
+	// round trip, so that one caller never waits for a hop and many share one
+	// write.
+	quiet = 8 * time.Microsecond
+	// inline is how long a sender that writes by itself may be held up by a peer
+	// that does not read, before the rest is left to the flusher.
+	inline = time.Millisecond
+	// keepBuffer is the largest buffer that goes back to the pool.
+	keepBuffer = 256 << 10
+)
+
+// epoch is the start of the monotonic clock that writers and heart-beats read.
+var epoch = time.Now()
+
+func now() time.Duration { return time.Since(epoch) }
+
+// A Writer gathers messages from many goroutines and writes them with few
+// system calls. After a pause the sender writes at once, with no hop; under
+// load one flusher takes all that has gathered meanwhile. Its buffer is
+// bounded. A Writer is safe for concurrent use.
+type Writer struct {
+	nc      net.Conn
+	bound   int64
+	stall   time.Duration
+	resumes bool // a write that timed out may be continued
+	broke   func(error)
+	room    *semaphore.Weighted
+
+	mu sync.Mutex // protects the fields below
+	// gathered is what waits to be written, held the room that it takes up.
+	gathered []byte
+	held     int64
+	// seq counts what was gathered, done what was written of it.
+	seq, done uint64
+	writing   bool // a sender or the flusher is in a write, or about to be
+	last      time.Duration
+	sealed    error         // why nothing more is taken in, though what was is still written
+	err       error         // why nothing more is written
+	progress  chan struct{} // closed after a write; nil when nobody waits
+}
+
+// NewWriter returns a Writer to nc that holds bound bytes at most and gives up
+// when a write makes no progress for stall. broke is told once, on whatever
+// goroutine found out, why no more can be written.
+func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *Writer {
+	_, isTLS := nc.(*tls.Conn) // a timed-out write leaves a TLS session useless
+	return &Writer{
+		nc: nc, bound: int64(bound), stall: stall, broke: broke, resumes: !isTLS,
+		room: semaphore.NewWeighted(int64(bound)), last: -time.Hour,
+	}
+}
+
+// Append lets enc append the bytes of one message to the buffer, once there is
+// room for about size bytes, and sees to it that they are written. ctx bounds
+// the wait for room only: one that has ended means not to wait. enc runs under
+// the Writer's lock and must do nothing but append; what it appends is written
+// whole or, after an error, not at all. A nil error does not say that the write has happened.
+// On an error nothing was appended, unless it is an [OpError] with MaybeSent.
+func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) error {
+	need := min(int64(size), w.bound)
+	if !w.room.TryAcquire(need) {
+		if err := w.room.Acquire(ctx, need); err != nil {
+			return errors.Join(ErrBusy, context.Cause(ctx))
+		}
+	}
+	w.mu.Lock()
+	if err := cmp.Or(w.err, w.sealed); err != nil {
+		w.mu.Unlock()
+		w.room.Release(need)
+		return err
+	}
+	w.gather(need, enc)
+	if w.writing {
+		w.mu.Unlock()
+		return nil
+	}
+	w.writing = true
+	if !w.resumes || now()-w.last < quiet {
+		w.mu.Unlock()
+		go w.flush()
+		return nil
+	}
+	return w.writeInline()
+}
+
+// gather appends one message. It needs mu.
+func (w *Writer) gather(need int64, enc func([]byte) []byte) {
+	if w.gathered == nil {
+		w.gathered = getBuffer()
+	}
+	w.gathered = enc(w.gathered)
+	w.held += need
+	w.seq++
+}
+
+// writeInline writes what has gathered on the sender's own goroutine, but
+// leaves it to a flusher if the peer does not take it at once. It is entered
+// with mu held and writing set, and unlocks mu.
+func (w *Writer) writeInline() error {
+	buf, held, seq := w.take()
+	w.mu.Unlock()
+	n, err := w.write(buf, inline)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		go w.finish(buf, n, held, seq)
+		return nil
+	}
+	putBuffer(buf)
+	if err != nil {
+		err = &OpError{Op: "send", MaybeSent: n > 0, Err: w.fail(err)}
+		w.room.Release(held)
+		return err
+	}
+	if w.wrote(held, seq) {
+		go w.flush()
+	}
+	return nil
+}
+
+// finish writes the rest of buf, of which n bytes are gone, and what gathered since.
+func (w *Writer) finish(buf []byte, n int, held int64, seq uint64) {
+	_, err := w.write(buf[n:], w.stall)
+	putBuffer(buf)
+	if err != nil {
+		w.fail(err)
+		w.room.Release(held)
+		return
+	}
+	if w.wrote(held, seq) {
+		w.flush()
+	}
+}
+
+// flush writes until nothing is left.
+func (w *Writer) flush() {
+	for {
+		w.mu.Lock()
+		buf, held, seq := w.take()
+		w.mu.Unlock()
+		_, err := w.write(buf, w.stall)
+		putBuffer(buf)
+		if err != nil {
+			w.fail(err)
+			w.room.Release(held)
+			return
+		}
+		if !w.wrote(held, seq) {
+			return
+		}
+	}
+}
+
+// take hands out what has gathered. It needs mu.
+func (w *Writer) take() (buf []byte, held int64, seq uint64) {
+	buf, held, seq = w.gathered, w.held, w.seq
+	w.gathered, w.held = nil, 0
+	return buf, held, seq
+}
+
+// write writes b, giving up when stuck for d.
+func (w *Writer) write(b []byte, d time.Duration) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if err := w.nc.SetWriteDeadline(time.Now().Add(d)); err != nil {
+		return 0, err
+	}
+	n, err := w.nc.Write(b)
+	for total := n; ; total += n {
+		// Progress, however slow, is not a stall.
+		if n == 0 || d != w.stall || !w.resumes || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return total, err
+		}
+		if err := w.nc.SetWriteDeadline(time.Now().Add(d)); err != nil {
+			return total, err
+		}
+		n, err = w.nc.Write(b[total:])
+	}
+}
+
+// wrote notes that all up to seq is gone and reports whether more has gathered;
+// if not, nobody is writing from here on.
+func (w *Writer) wrote(held int64, seq uint64) (more bool) {
+	w.room.Release(held)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done, w.last = seq, now()
+	w.wake()
+	more = len(w.gathered) > 0 && w.err == nil
+	w.writing = more
+	return more
+}
+
+// wake lets those in Flush look again. It needs mu.
+func (w *Writer) wake() {
+	if w.progress != nil {
+		close(w.progress)
+		w.progress = nil
+	}
+}
+
+// fail notes why no more can be written, throws away what has gathered, and
+// returns the reason that later calls will get.
+func (w *Writer) fail(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ErrStalled
+	}
+	w.mu.Lock()
+	first := w.err == nil
+	if first {
+		w.err = err
+	}
+	err = w.err
+	buf, held, _ := w.take()
+	w.writing = false
+	w.wake()
+	w.mu.Unlock()
+	putBuffer(buf)
+	w.room.Release(held)
+	if first && w.broke != nil {
+		w.broke(err)
+	}
+	return err
+}
+
+// Stop makes every later Append, and those that wait for room, return err, and
+// throws away what has not been written. It does not interrupt a write under
+// way.
+func (w *Writer) Stop(err error) {
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	buf, held, _ := w.take()
+	w.wake()
+	w.mu.Unlock()
+	putBuffer(buf)
+	w.room.Release(held)
+}
+
+// Seal appends what last appends, which may be nil, and makes every later
+// Append, and those that wait for room, return err. What was taken in before
+// is still written.
+func (w *Writer) Seal(err error, last func([]byte) []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || w.sealed != nil {
+		return
+	}
+	w.sealed = err
+	if last == nil {
+		return
+	}
+	w.gather(0, last)
+	if !w.writing {
+		w.writing = true
+		go w.flush()
+	}
+}
+
+// Flush waits until all that was appended before the call is written. It
+// returns ctx's error if that comes first, or why writing ended.
+func (w *Writer) Flush(ctx context.Context) error {
+	w.mu.Lock()
+	target := w.seq
+	for w.done < target {
+		if err := w.err; err != nil {
+			w.mu.Unlock()
+			return err
+		}
+		if w.progress == nil {
+			w.progress = make(chan struct{})
+		}
+		moved := w.progress
+		w.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		w.mu.Lock()
+	}
+	w.mu.Unlock()
+	return nil
+}
+
+// Beat appends b, a few bytes that show life, if nothing was written since
+// the given time and nothing is being written; it never waits.
+func (w *Writer) Beat(b []byte, since time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || w.sealed != nil || w.writing || w.last > since {
+		return
+	}
+	w.gather(0, func(dst []byte) []byte { return append(dst, b...) })
+	w.writing = true
+	go w.flush()
+}
+
+// lastWrite returns when a write last ended.
+func (w *Writer) lastWrite() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+func getBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+func putBuffer(b []byte) {
+	if cap(b) == 0 || cap(b) > keepBuffer {
+		return
+	}
+	buffers.Put(&b)
+}
+
+// closeWrite half-closes nc if it can.
+func closeWrite(nc net.Conn) error {
+	if h, ok := nc.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return nil
+}
+
+// drain reads and drops what comes until the peer has closed or nc's deadline
+// passes, so that closing does not reset the connection, and lose what we wrote
+// last, over bytes that the peer sent meanwhile.
+func drain(nc net.Conn) { _, _ = io.CopyN(io.Discard, nc, 16<<20) }
