@@ -28,9 +28,9 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c Credentials) (user string, err error)
 }
 
-// Users returns an Authenticator that knows the given users by their
-// passwords. It compares in constant time, and as long for an unknown user as
-// for a wrong password. The map is copied.
+// Users returns an Authenticator that knows the given users by their passwords.
+// It compares in constant time, and as long for an unknown user as for a wrong
+// password. The map is copied.
 func Users(passwords map[string]string) Authenticator {
 	return users(maps.Clone(passwords))
 }

@@ -29,22 +29,23 @@ type Transport interface {
 // number of times, and makes a blocked Send or Recv return an error that wraps
 // [ErrClosed].
 type Conn interface {
-	// Send puts m into a bounded send buffer and returns. If there is no room it
-	// waits; ctx bounds that wait and nothing else, so giving up never harms the
-	// connection, and a ctx that has already ended means: send if there is room
-	// now. A nil error says that the message is on its way, not that it arrived.
-	// On an error, [NotSent] tells whether part of it may have left.
+	// Send puts m into a bounded send buffer and returns. If there is no room
+	// it waits; ctx bounds that wait and nothing else, so giving up never harms
+	// the connection, and a ctx that has already ended means: send if there is
+	// room now. A nil error says that the message is on its way, not that it
+	// arrived. On an error, [NotSent] tells whether part of it may have left.
 	Send(ctx context.Context, m *Message) error
 
 	// Recv waits for the next message. When ctx ends first it returns ctx's
-	// error, nothing is lost, and the connection remains usable. After any other
-	// error the connection is at its end, save for [ErrReconnecting], which a
-	// [Redial] connection returns once for each loss.
+	// error, nothing is lost, and the connection remains usable. After any
+	// other error the connection is at its end, save for [ErrReconnecting],
+	// which a [Redial] connection returns once for each loss.
 	Recv(ctx context.Context) (*Message, error)
 
 	// Close hands over what Send accepted, says goodbye as the protocol has it,
-	// and closes; all within the linger time of [Options]. A connection that has
-	// already failed is closed at once. The error is that of the close, or nil.
+	// and closes; all within the linger time of [Options]. A connection that
+	// has already failed is closed at once. The error is that of the close, or
+	// nil.
 	Close() error
 
 	// Info returns what was negotiated. The result must not be changed; it is
@@ -73,8 +74,8 @@ type Info struct {
 	Beat, PeerBeat time.Duration
 	// Limits are the ones that this end holds the peer to.
 	Limits Limits
-	// Addressed says that an answer goes to the ReplyTo of its request, so that a
-	// request without one cannot be answered. False means that answers find
+	// Addressed says that an answer goes to the ReplyTo of its request, so that
+	// a request without one cannot be answered. False means that answers find
 	// their way by the connection itself.
 	Addressed bool
 	// Lockstep says that the wire allows one request in flight at a time.
@@ -86,7 +87,8 @@ type Subscription struct {
 	// ID tells subscriptions of one connection apart. Empty lets Subscribe
 	// choose.
 	ID string
-	// Destination is the queue, topic or reply address, in the wire's own words.
+	// Destination is the queue, topic or reply address, in the wire's own
+	// words.
 	Destination string
 	// Ack says how received messages are to be acknowledged.
 	Ack AckMode
@@ -112,9 +114,9 @@ const (
 // Subscriber is implemented by a Conn that can ask its peer for messages. They
 // come out of Recv with their Subscription set.
 type Subscriber interface {
-	// Subscribe sends the request and returns the subscription's ID. It does not
-	// wait for the peer's consent: a refusal ends the connection or comes as the
-	// wire has it. A repeated ID is an error and changes nothing.
+	// Subscribe sends the request and returns the subscription's ID. It does
+	// not wait for the peer's consent: a refusal ends the connection or comes
+	// as the wire has it. A repeated ID is an error and changes nothing.
 	Subscribe(ctx context.Context, s Subscription) (id string, err error)
 	// Unsubscribe ends it. Messages under way may still arrive.
 	Unsubscribe(ctx context.Context, id string) error
@@ -129,11 +131,11 @@ type Publisher interface {
 
 // Confirmer is implemented by a Conn whose peer can confirm what it took.
 type Confirmer interface {
-	// SendConfirmed is Send, and calls done exactly once if it returns nil: with
-	// nil when the peer has confirmed the message, with an error when it
-	// refused or the connection ended first. done runs on the goroutine that is in Recv or
-	// Close and must not block. Sends are pipelined: none waits for another's
-	// confirmation.
+	// SendConfirmed is Send, and calls done exactly once if it returns nil:
+	// with nil when the peer has confirmed the message, with an error when it
+	// refused or the connection ended first. done runs on the goroutine that is
+	// in Recv or Close and must not block. Sends are pipelined: none waits for
+	// another's confirmation.
 	SendConfirmed(ctx context.Context, m *Message, done func(error)) error
 }
 

@@ -11,9 +11,10 @@ import (
 )
 
 // Dial connects to the server or broker at rawURL and shakes hands. The URL is
-// SCHEME://[USER:PASSWORD@]HOST[:PORT][/DESTINATION]. ctx bounds the dialing and the
-// handshake together with the options' Timeout, not the connection. All errors mean that nothing
-// was sent but a handshake. A nil o means the defaults.
+// SCHEME://[USER:PASSWORD@]HOST[:PORT][/DESTINATION]. ctx bounds the dialing
+// and the handshake together with the options' Timeout, not the connection. All
+// errors mean that nothing was sent but a handshake. A nil o means the
+// defaults.
 func Dial(ctx context.Context, rawURL string, o *DialOptions) (Conn, error) {
 	u, s, err := lookup(rawURL)
 	if err != nil {
@@ -44,7 +45,7 @@ func dial(ctx context.Context, u *url.URL, s Scheme, o *DialOptions) (Conn, erro
 // connect makes the byte stream, with TLS if the scheme has it.
 func connect(ctx context.Context, s Scheme, addr string, o *DialOptions) (net.Conn, error) {
 	if s.Network != nil {
-		return s.Network.Dial(addr)
+		return s.Network.Dial(ctx, addr)
 	}
 	nc, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil || !s.TLS {

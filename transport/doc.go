@@ -1,6 +1,6 @@
-// Package transport is the contract between polyport and a wire: what a
-// message is, what a connection promises, which limits hold and how errors
-// tell a lost call from one that never left.
+// Package transport is the contract between polyport and a wire: what a message
+// is, what a connection promises, which limits hold and how errors tell a lost
+// call from one that never left.
 //
 // A wire (STOMP, AMQP 1.0, ZeroMQ, …) implements [Transport]: it turns a byte
 // stream that the core brings into a [Conn] of whole messages. Everything that
@@ -32,9 +32,9 @@
 //
 // # Ownership of bytes
 //
-// Send copies what it needs before it returns; the caller may reuse the
-// Message and its Body at once. A Message returned by Recv, with its Body and
-// strings, belongs to the receiver for good.
+// Send copies what it needs before it returns; the caller may reuse the Message
+// and its Body at once. A Message returned by Recv, with its Body and strings,
+// belongs to the receiver for good.
 //
 // # Writing a wire
 //

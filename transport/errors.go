@@ -21,11 +21,14 @@ var (
 	ErrRefused = errors.New("transport: refused by the peer")
 	// ErrHeartbeat: the peer was silent for longer than it promised.
 	ErrHeartbeat = errors.New("transport: no sign of life from the peer")
-	// ErrStalled: the peer did not take our bytes for longer than the stall limit.
+	// ErrStalled: the peer did not take our bytes for longer than the stall
+	// limit.
 	ErrStalled = errors.New("transport: the peer does not read")
-	// ErrSlow: a frame of the peer took longer than the frame timeout to arrive.
+	// ErrSlow: a frame of the peer took longer than the frame timeout to
+	// arrive.
 	ErrSlow = errors.New("transport: the peer began a frame and did not finish it in time")
-	// ErrUnsupported: the wire, or what was negotiated, has not got this ability.
+	// ErrUnsupported: the wire, or what was negotiated, has not got this
+	// ability.
 	ErrUnsupported = errors.New("transport: not supported by this wire")
 	// ErrInvalid: the message cannot be said on this wire.
 	ErrInvalid = errors.New("transport: message cannot be sent on this wire")
@@ -68,8 +71,7 @@ func (e *OpError) Error() string {
 func (e *OpError) Unwrap() error { return e.Err }
 
 // NotSent reports whether err, returned by a Send, proves that no byte of the
-// message left, so that sending it again cannot double it. It is false for
-// nil.
+// message left, so that sending it again cannot double it. It is false for nil.
 func NotSent(err error) bool {
 	if err == nil {
 		return false
@@ -80,6 +82,15 @@ func NotSent(err error) bool {
 
 // WithReason is err with a sentence for a person, kept findable by errors.Is.
 func WithReason(err error, reason string) error { return &reasoned{err, reason} }
+
+// Reason returns the sentence given to [WithReason] for err or for an error
+// that it wraps, else err's text without the name of this package.
+func Reason(err error) string {
+	if r, ok := errors.AsType[*reasoned](err); ok {
+		return r.reason
+	}
+	return strings.TrimPrefix(err.Error(), "transport: ")
+}
 
 type reasoned struct {
 	err    error

@@ -9,9 +9,9 @@ import (
 // accepted.
 const MinHeartbeat = time.Second
 
-// Negotiate returns the interval that an offer and a wish agree on, by the
-// rule of STOMP 1.2 ("Heart-beating"): none if either is zero, else the
-// longer, and never less than [MinHeartbeat].
+// Negotiate returns the interval that an offer and a wish agree on, by the rule
+// of STOMP 1.2 ("Heart-beating"): none if either is zero, else the longer, and
+// never less than [MinHeartbeat].
 func Negotiate(offer, wish time.Duration) time.Duration {
 	if offer <= 0 || wish <= 0 {
 		return 0
@@ -19,10 +19,10 @@ func Negotiate(offer, wish time.Duration) time.Duration {
 	return max(offer, wish, MinHeartbeat)
 }
 
-// heartbeat sends signs of life at two thirds of the promised interval, and judges the peer's
-// silence with a grace of a tenth. Its timers depend on neither the reading nor the
-// writing goroutine. Time during which nobody reads does not count as silence: what the peer
-// sent meanwhile waits unread.
+// heartbeat sends signs of life at two thirds of the promised interval, and
+// judges the peer's silence with a grace of a tenth. Its timers depend on
+// neither the reading nor the writing goroutine. Time during which nobody reads
+// does not count as silence: what the peer sent meanwhile waits unread.
 type heartbeat struct {
 	stream *Stream
 	beat   []byte
@@ -79,7 +79,7 @@ func (h *heartbeat) send() {
 }
 
 func (h *heartbeat) listen() {
-	silent, judged := h.stream.silence()
+	silent, judged := h.stream.clock.silence()
 	switch {
 	case !judged:
 		silent = 0

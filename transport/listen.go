@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// A Listener accepts connections and shakes hands with many peers at a time,
-// so that a silent one holds up nobody. Its methods are safe for concurrent
-// use.
+// A Listener accepts connections and shakes hands with many peers at a time, so
+// that a silent one holds up nobody. Its methods are safe for concurrent use.
 type Listener struct {
 	ln     net.Listener
 	scheme Scheme

@@ -7,15 +7,15 @@ import (
 )
 
 // A Message is one unit that a wire moves whole: a body and what the wire's
-// frame can say about it. The zero value is a message with an empty body to
-// the connection's own destination.
+// frame can say about it. The zero value is a message with an empty body to the
+// connection's own destination.
 type Message struct {
 	// To is the destination. Empty means the destination that the connection
 	// was dialed for; a server's connection has none, so it refuses an empty To
 	// with [ErrNoRoute] if [Info.Addressed] is set and ignores To otherwise.
 	To string
-	// ReplyTo is where answers are wanted, in the words of the sender's side. It
-	// is opaque to the receiver, who puts it into the To of the answer.
+	// ReplyTo is where answers are wanted, in the words of the sender's side.
+	// It is opaque to the receiver, who puts it into the To of the answer.
 	ReplyTo string
 	// Subject is the method or topic, for peers that look at frames only.
 	Subject string
@@ -57,11 +57,11 @@ func (m *Message) Header(name string) string {
 }
 
 // Settle tells the wire what became of a received message: [Accepted],
-// [Released], [Failed] or a [Rejected] with its reason. Whoever receives a message settles it
-// once, when it has done its part, on every wire: where the wire acknowledges,
-// this is what does it; where it has credit, this is what renews it; where it
-// has neither, Settle does nothing and returns nil. The second and later calls do
-// nothing.
+// [Released], [Failed] or a [Rejected] with its reason. Whoever receives a
+// message settles it once, when it has done its part, on every wire: where the
+// wire acknowledges, this is what does it; where it has credit, this is what
+// renews it; where it has neither, Settle does nothing and returns nil. The
+// second and later calls do nothing.
 func (m *Message) Settle(o Outcome) error {
 	s := m.settler
 	if s == nil {
@@ -77,8 +77,8 @@ type Settler interface {
 	SettleMessage(token uint64, o Outcome) error
 }
 
-// SetSettler makes s answer for m's settlement. Wires call it before Recv
-// hands the message out; token is whatever helps the wire find it again.
+// SetSettler makes s answer for m's settlement. Wires call it before Recv hands
+// the message out; token is whatever helps the wire find it again.
 func (m *Message) SetSettler(s Settler, token uint64) { m.settler, m.token = s, token }
 
 // An Outcome is what became of a received message. The zero value is Accepted.
@@ -121,8 +121,8 @@ func (o Outcome) String() string {
 }
 
 // An ID names a message. IDs are comparable, and keep the kind that they came
-// in, because AMQP 1.0 (section 3.2.11) tells four kinds apart and an answer must carry the
-// same one. The zero ID means none.
+// in, because AMQP 1.0 (section 3.2.11) tells four kinds apart and an answer
+// must carry the same one. The zero ID means none.
 type ID struct {
 	kind IDKind
 	num  uint64

@@ -11,11 +11,13 @@ import (
 type Limits struct {
 	// Message is the most bytes in a message's body. Zero means 4 MiB.
 	Message int
-	// HeaderBytes is the most bytes of all header fields of a frame. Zero means 64 KiB.
+	// HeaderBytes is the most bytes of all header fields of a frame. Zero means
+	// 64 KiB.
 	HeaderBytes int
 	// Headers is the most header fields of a frame. Zero means 128.
 	Headers int
-	// Subscriptions is the most a peer may have on a connection. Zero means 1024.
+	// Subscriptions is the most a peer may have on a connection. Zero means
+	// 1024.
 	Subscriptions int
 	// Unsettled is the most messages that may wait for the peer's settlement on
 	// a connection. Zero means 1024.
@@ -43,8 +45,8 @@ type Options struct {
 	// WriteStall is how long one write may make no progress before the
 	// connection is given up with [ErrStalled]. Zero means 30 s.
 	WriteStall time.Duration
-	// FrameTimeout is how long a frame may take from its first byte to its last.
-	// Zero means 1 min.
+	// FrameTimeout is how long a frame may take from its first byte to its
+	// last. Zero means 1 min.
 	FrameTimeout time.Duration
 	// SendBuffer is how many bytes of messages may wait to be written. A larger
 	// message is taken when nothing else waits. Zero means 1 MiB.
@@ -52,7 +54,8 @@ type Options struct {
 	// Linger bounds Close. Zero means 1 s.
 	Linger time.Duration
 	// TLS adjusts a "…s" scheme. Nil means TLS 1.3 with the system's roots when
-	// dialing; listening needs a certificate. Without a MinVersion 1.3 is meant.
+	// dialing; listening needs a certificate. Without a MinVersion 1.3 is
+	// meant.
 	TLS *tls.Config
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
@@ -81,9 +84,11 @@ func (o Options) withDefaults() Options {
 // DialOptions adjust [Dial] and [Redial]. A nil pointer means the defaults.
 type DialOptions struct {
 	Options
-	// Timeout bounds the dialing, TLS and handshake of one attempt. Zero means 10 s.
+	// Timeout bounds the dialing, TLS and handshake of one attempt. Zero means
+	// 10 s.
 	Timeout time.Duration
-	// VirtualHost is the virtual host asked for. Empty means the URL's host name.
+	// VirtualHost is the virtual host asked for. Empty means the URL's host
+	// name.
 	VirtualHost string
 }
 
@@ -101,8 +106,8 @@ func (o *DialOptions) WithDefaults() *DialOptions {
 // ListenOptions adjust [Listen]. A nil pointer means the defaults.
 type ListenOptions struct {
 	Options
-	// Authenticator decides who may connect. Nil lets everybody in, and takes no
-	// name for authenticated.
+	// Authenticator decides who may connect. Nil lets everybody in, and takes
+	// no name for authenticated.
 	Authenticator Authenticator
 	// VirtualHosts are the ones served. None means any.
 	VirtualHosts []string

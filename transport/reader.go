@@ -32,8 +32,8 @@ func NewReader(src io.Reader, limit int) *Reader {
 	return &Reader{src: src, max: max(limit, firstRead)}
 }
 
-// Buffered returns the unread bytes. They are valid until the next call of
-// Fill or ReadInto.
+// Buffered returns the unread bytes. They are valid until the next call of Fill
+// or ReadInto.
 func (r *Reader) Buffered() []byte { return r.buf[r.r:r.w] }
 
 // Discard marks n of the buffered bytes as read. It panics if there are fewer.
@@ -99,8 +99,8 @@ func (r *Reader) judge(n int) {
 	}
 }
 
-// ReadInto appends to body until it has n bytes, and returns it. On an error
-// it returns what it has, to be handed in again. It takes memory for what has
+// ReadInto appends to body until it has n bytes, and returns it. On an error it
+// returns what it has, to be handed in again. It takes memory for what has
 // arrived, and little more on the word of the peer that n bytes will come.
 func (r *Reader) ReadInto(body []byte, n int) ([]byte, error) {
 	if body == nil {

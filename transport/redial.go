@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,11 +17,12 @@ import (
 // RedialOptions adjust [Redial]. A nil pointer means the defaults.
 type RedialOptions struct {
 	DialOptions
-	// First and Most are the shortest and the longest pause between attempts; it
-	// grows by half each time, and half of it is chance. Zero means 100 ms and 10 s.
+	// First and Most are the shortest and the longest pause between attempts;
+	// it grows by half each time, and half of it is chance. Zero means 100 ms
+	// and 10 s.
 	First, Most time.Duration
-	// GiveUp ends the connection for good when an outage lasts longer. Zero means
-	// never.
+	// GiveUp ends the connection for good when an outage lasts longer. Zero
+	// means never.
 	GiveUp time.Duration
 	// Dial makes a connection. Nil means [Dial] to the URL with DialOptions.
 	Dial func(ctx context.Context) (Conn, error)
@@ -30,10 +32,10 @@ type RedialOptions struct {
 // the connection below it: it dials again with growing, random pauses and
 // renews its subscriptions.
 //
-// Each loss makes Recv return one error that wraps [ErrReconnecting]: all that was
-// sent before and not answered is unknown. The next Recv does the dialing, and
-// a Send waits for it, within its ctx. Nothing is ever sent twice. The first
-// attempt is made before Redial returns, and its failure is returned.
+// Each loss makes Recv return one error that wraps [ErrReconnecting]: all that
+// was sent before and not answered is unknown. The next Recv does the dialing,
+// and a Send waits for it, within its ctx. Nothing is ever sent twice. The
+// first attempt is made before Redial returns, and its failure is returned.
 func Redial(ctx context.Context, rawURL string, o *RedialOptions) (Conn, error) {
 	if o == nil {
 		o = new(RedialOptions)
@@ -69,7 +71,14 @@ type redialer struct {
 	conn      Conn       // what senders use; nil during an outage
 	last      *Info
 	up        chan struct{} // closed when conn is set
-	subs      []Subscription
+	subs      []*renewable
+	lastID    uint64
+}
+
+// A renewable is a subscription with the connection that it was last asked of.
+type renewable struct {
+	Subscription
+	on Conn
 }
 
 // set makes c the connection in use, unless all is closed by now.
@@ -121,8 +130,8 @@ func (r *redialer) opError(op string, err error) error {
 	return &OpError{Op: op, Scheme: r.scheme.Name, Addr: r.url.Host, Err: err}
 }
 
-// Send waits for a connection if there is none, and sends by it. A message
-// that an old connection refused because it was gone is tried on the next.
+// Send waits for a connection if there is none, and sends by it. A message that
+// an old connection refused because it was gone is tried on the next.
 func (r *redialer) Send(ctx context.Context, m *Message) error {
 	return r.do(ctx, "send", func(c Conn) error { return c.Send(ctx, m) })
 }
@@ -210,13 +219,7 @@ func (r *redialer) attempt(ctx context.Context) error {
 	subs := slices.Clone(r.subs)
 	r.mu.Unlock()
 	for _, s := range subs {
-		sub, ok := As[Subscriber](c)
-		if !ok {
-			err = ErrUnsupported
-		} else {
-			_, err = sub.Subscribe(ctx, s)
-		}
-		if err != nil {
+		if err := r.renew(ctx, c, s); err != nil {
 			_ = c.Close()
 			return err
 		}
@@ -243,33 +246,56 @@ func (r *redialer) Info() *Info {
 	return r.last
 }
 
+// renew asks c for a subscription, once.
+func (r *redialer) renew(ctx context.Context, c Conn, s *renewable) error {
+	sub, ok := As[Subscriber](c)
+	if !ok {
+		return r.opError("subscribe", ErrUnsupported)
+	}
+	r.mu.Lock()
+	done := s.on == c
+	s.on = c
+	r.mu.Unlock()
+	if done {
+		return nil
+	}
+	_, err := sub.Subscribe(ctx, s.Subscription)
+	return err
+}
+
 // Subscribe subscribes now and after every reconnect.
 func (r *redialer) Subscribe(ctx context.Context, s Subscription) (id string, err error) {
-	err = r.do(ctx, "subscribe", func(c Conn) error {
-		sub, ok := As[Subscriber](c)
-		if !ok {
-			return r.opError("subscribe", ErrUnsupported)
-		}
-		id, err = sub.Subscribe(ctx, s)
-		return err
-	})
+	r.mu.Lock()
+	if s.ID == "" {
+		r.lastID++
+		s.ID = "sub-" + strconv.FormatUint(r.lastID, 10)
+	}
+	if slices.ContainsFunc(r.subs, func(o *renewable) bool { return o.ID == s.ID }) {
+		r.mu.Unlock()
+		return "", r.opError("subscribe", WithReason(ErrInvalid, "subscription id "+strconv.Quote(s.ID)+" is in use"))
+	}
+	own := &renewable{Subscription: s}
+	r.subs = append(r.subs, own)
+	r.mu.Unlock()
+	err = r.do(ctx, "subscribe", func(c Conn) error { return r.renew(ctx, c, own) })
 	if err != nil {
+		r.forget(s.ID)
 		return "", err
 	}
-	s.ID = id
+	return s.ID, nil
+}
+
+// forget drops a subscription and returns the connection in use.
+func (r *redialer) forget(id string) Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.subs = append(r.subs, s)
-	return id, nil
+	r.subs = slices.DeleteFunc(r.subs, func(s *renewable) bool { return s.ID == id })
+	return r.conn
 }
 
 // Unsubscribe forgets the subscription, also when there is no connection.
 func (r *redialer) Unsubscribe(ctx context.Context, id string) error {
-	r.mu.Lock()
-	r.subs = slices.DeleteFunc(r.subs, func(s Subscription) bool { return s.ID == id })
-	c := r.conn
-	r.mu.Unlock()
-	if sub, ok := As[Subscriber](c); ok {
+	if sub, ok := As[Subscriber](r.forget(id)); ok {
 		return sub.Unsubscribe(ctx, id)
 	}
 	return nil

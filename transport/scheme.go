@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -26,8 +27,8 @@ type Scheme struct {
 
 // A Network makes byte streams for a [Scheme] that does not run over TCP.
 type Network interface {
-	// Dial connects to the listener called addr.
-	Dial(addr string) (net.Conn, error)
+	// Dial connects to the listener called addr, within ctx.
+	Dial(ctx context.Context, addr string) (net.Conn, error)
 	// Listen makes a listener called addr.
 	Listen(addr string) (net.Listener, error)
 }

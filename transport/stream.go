@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -17,7 +19,8 @@ import (
 // frames. Its methods are safe for concurrent use, but only the goroutine in
 // Receive may use the Reader.
 type Stream struct {
-	// Reader is for the function given to Receive, and for the handshake before.
+	// Reader is for the function given to Receive, and for the handshake
+	// before.
 	Reader *Reader
 
 	nc       net.Conn
@@ -27,15 +30,16 @@ type Stream struct {
 	writer   *Writer
 	heart    atomic.Pointer[heartbeat]
 
-	receiving sync.Mutex // held while somebody reads
-	readSince atomic.Int64
-	lastRead  atomic.Int64
+	// receiving is held while somebody reads. It and closed are channels, not
+	// locks, because they are held across waits.
+	receiving chan struct{}
+	clock     readClock
 
-	closing  atomic.Bool
-	closed   sync.Once
-	done     chan struct{}
-	slow     *time.Timer // runs while midFrame
-	midFrame bool        // belongs to the goroutine in Receive
+	closing  atomic.Bool   // Close or Abort has begun
+	closed   chan struct{} // Close or Abort is over
+	slow     *time.Timer   // runs while midFrame, and may fire once after
+	midFrame bool          // belongs to the goroutine in Receive
+	begun    atomic.Int64  // the clock when the frame began, or noFrame
 
 	mu    sync.Mutex // protects the fields below
 	err   error
@@ -45,11 +49,11 @@ type Stream struct {
 // NewStream returns a Stream over nc, which it owns. o must have its defaults
 // set; limit is how many bytes the Reader may buffer.
 func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
-	s := &Stream{nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout, done: make(chan struct{})}
+	s := &Stream{nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout, receiving: make(chan struct{}, 1), closed: make(chan struct{})}
 	s.Reader = NewReader(streamSource{s}, limit)
 	s.writer = NewWriter(nc, o.SendBuffer, o.WriteStall, s.Fail)
-	s.lastRead.Store(int64(now()))
-	s.slow = time.AfterFunc(s.patience, func() { s.Fail(ErrSlow) })
+	s.begun.Store(noFrame)
+	s.slow = time.AfterFunc(s.patience, s.judgeFrame)
 	s.slow.Stop()
 	return s
 }
@@ -58,27 +62,16 @@ func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
 type streamSource struct{ *Stream }
 
 func (s streamSource) Read(p []byte) (int, error) {
-	s.readSince.Store(int64(now()))
+	s.clock.start()
 	n, err := s.nc.Read(p)
-	s.lastRead.Store(int64(now()))
-	s.readSince.Store(0)
+	s.clock.stop(n > 0)
 	return n, err
 }
 
-// silence returns how long the peer has been silent while somebody was
-// reading; judged is false when nobody reads.
-func (s *Stream) silence() (d time.Duration, judged bool) {
-	since := s.readSince.Load()
-	if since == 0 {
-		return 0, false
-	}
-	return now() - time.Duration(max(since, s.lastRead.Load())), true
-}
-
 // StartHeartbeat begins to send beat whenever nothing else was sent for two
-// thirds of send, and to end the stream with [ErrHeartbeat] when the peer was silent for
-// longer than recv and a tenth. Zero means not to. It is called once, when the
-// handshake is over.
+// thirds of send, and to end the stream with [ErrHeartbeat] when the peer was
+// silent for longer than recv and a tenth. Zero means not to. It is called
+// once, when the handshake is over.
 func (s *Stream) StartHeartbeat(send, recv time.Duration, beat []byte) {
 	h := &heartbeat{stream: s, beat: beat, every: send * 2 / 3, limit: recv + recv/10}
 	s.heart.Store(h)
@@ -99,12 +92,25 @@ func (s *Stream) Write(ctx context.Context, op string, size int, enc func([]byte
 	return nil
 }
 
+// Control is [Writer.Control]. A peer that has let too much of it gather is
+// given up.
+func (s *Stream) Control(op string, enc func([]byte) []byte) error {
+	err := s.writer.Control(enc)
+	if errors.Is(err, ErrStalled) {
+		s.Fail(err)
+	}
+	if err != nil {
+		return s.opError(op, err)
+	}
+	return nil
+}
+
 // Receive runs next, which reads one message, for Recv: one caller at a time,
 // so that ctx and Close interrupt it. next must leave the Reader so that it can
 // be called again after an interruption. Its other errors end the stream.
 func (s *Stream) Receive(ctx context.Context, next func() (*Message, error)) (*Message, error) {
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
+	s.receiving <- struct{}{}
+	defer func() { <-s.receiving }()
 	if err := s.Err(); err != nil {
 		return nil, s.opError("receive", err)
 	}
@@ -116,7 +122,7 @@ func (s *Stream) Receive(ctx context.Context, next func() (*Message, error)) (*M
 	case err == nil:
 		return m, nil
 	case s.closing.Load():
-		err = ErrClosed
+		err = cmp.Or(s.Err(), ErrClosed)
 	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	default:
@@ -152,7 +158,29 @@ func (s *Stream) interruptible(ctx context.Context, next func() (*Message, error
 func (s *Stream) MidFrame() {
 	if !s.midFrame {
 		s.midFrame = true
+		s.begun.Store(int64(s.clock.read()))
 		s.slow.Reset(s.patience)
+	}
+}
+
+// noFrame is the value of begun between frames.
+const noFrame = -1
+
+// judgeFrame ends the stream if the frame under way has taken too long; only
+// time in reads counts, for the rest is ours.
+func (s *Stream) judgeFrame() {
+	begun := s.begun.Load()
+	if begun == noFrame {
+		return
+	}
+	took := s.clock.read() - time.Duration(begun)
+	if took >= s.patience {
+		s.Fail(ErrSlow)
+		return
+	}
+	s.slow.Reset(s.patience - took)
+	if s.Err() != nil {
+		s.slow.Stop()
 	}
 }
 
@@ -160,6 +188,7 @@ func (s *Stream) MidFrame() {
 func (s *Stream) FrameDone() {
 	if s.midFrame {
 		s.midFrame = false
+		s.begun.Store(noFrame)
 		s.slow.Stop()
 	}
 }
@@ -167,8 +196,11 @@ func (s *Stream) FrameDone() {
 // Fail ends the stream at once because of err; only the first call counts.
 // Everything blocked in it returns.
 func (s *Stream) Fail(err error) {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		err = WithReason(ErrClosed, "the peer closed the connection")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
+		err = WithReason(ErrClosed, "the peer reset the connection")
 	}
 	if s.end(err) {
 		_ = s.nc.Close()
@@ -191,18 +223,18 @@ func (s *Stream) end(err error) (first bool) {
 	}
 	s.slow.Stop()
 	s.writer.Stop(err)
-	close(s.done)
 	for _, f := range ended {
 		f(err)
 	}
 	return true
 }
 
-// Done is closed when the stream has ended.
-func (s *Stream) Done() <-chan struct{} { return s.done }
+// Ending is closed when no more messages are taken in: Close has begun, or the
+// stream has ended.
+func (s *Stream) Ending() <-chan struct{} { return s.writer.taking.Done() }
 
-// OnEnd has f called with the reason when the stream ends, or now if it has.
-// f must not block.
+// OnEnd has f called with the reason when the stream ends, or now if it has. f
+// must not block.
 func (s *Stream) OnEnd(f func(error)) {
 	s.mu.Lock()
 	err := s.err
@@ -226,15 +258,17 @@ func (s *Stream) Err() error {
 // taken and then what goodbye appends, and waits for the peer to close too; all
 // this within the linger time. goodbye may be nil.
 func (s *Stream) Close(goodbye func([]byte) []byte) error {
-	s.closed.Do(func() {
-		s.closing.Store(true)
-		if s.Err() == nil {
-			s.farewell(goodbye)
-		}
-		if s.end(ErrClosed) {
-			_ = s.nc.Close()
-		}
-	})
+	if s.closing.Swap(true) {
+		<-s.closed
+		return nil
+	}
+	defer close(s.closed)
+	if s.Err() == nil {
+		s.farewell(goodbye)
+	}
+	if s.end(ErrClosed) {
+		_ = s.nc.Close()
+	}
 	return nil
 }
 
@@ -242,15 +276,16 @@ func (s *Stream) Close(goodbye func([]byte) []byte) error {
 // inside the function given to Receive: for a peer that is to read the reason
 // in goodbye's bytes.
 func (s *Stream) Abort(err error, goodbye func([]byte) []byte) {
-	s.closed.Do(func() {
-		s.closing.Store(true)
-		if s.Err() == nil {
-			s.farewellLocked(goodbye)
-		}
-		if s.end(err) {
-			_ = s.nc.Close()
-		}
-	})
+	if s.closing.Swap(true) {
+		return // Close waits for Receive to end
+	}
+	defer close(s.closed)
+	if s.Err() == nil {
+		s.farewellLocked(goodbye)
+	}
+	if s.end(err) {
+		_ = s.nc.Close()
+	}
 }
 
 // farewell says goodbye and waits for the peer's end of the connection.
@@ -258,8 +293,8 @@ func (s *Stream) farewell(goodbye func([]byte) []byte) {
 	// Whoever is in Receive has to leave before this goroutine may read.
 	s.writer.Seal(ErrClosed, goodbye)
 	_ = s.nc.SetReadDeadline(time.Unix(1, 0))
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
+	s.receiving <- struct{}{}
+	defer func() { <-s.receiving }()
 	s.farewellLocked(nil)
 }
 
@@ -294,8 +329,11 @@ func (s *Stream) RemoteAddr() net.Addr { return s.nc.RemoteAddr() }
 // opError wraps err with the operation, keeping what is known about sending.
 func (s *Stream) opError(op string, err error) error {
 	e := &OpError{Op: op, Scheme: s.scheme, Addr: s.nc.RemoteAddr().String(), Err: err}
-	if inner, ok := err.(*OpError); ok {
+	if inner, ok := errors.AsType[*OpError](err); ok {
 		e.MaybeSent, e.Err = inner.MaybeSent, inner.Err
+	}
+	if ended := s.Err(); ended != nil && !errors.Is(e.Err, ErrInvalid) {
+		e.Err = ended // says more than what the write ran into
 	}
 	return e
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,12 +17,12 @@ import (
 
 const (
 	// quiet is how long the wire must have been silent for a sender to write by
-	// itself. It is some ten times the cost of waking another goroutine and less than a
-	// round trip, so that one caller never waits for a hop and many share one
-	// write.
+	// itself. It is some ten times the cost of waking another goroutine and
+	// less than a round trip, so that one caller never waits for a hop and many
+	// share one write.
 	quiet = 8 * time.Microsecond
-	// inline is how long a sender that writes by itself may be held up by a peer
-	// that does not read, before the rest is left to the flusher.
+	// inline is how long a sender that writes by itself may be held up by a
+	// peer that does not read, before the rest is left to the flusher.
 	inline = time.Millisecond
 	// keepBuffer is the largest buffer that goes back to the pool.
 	keepBuffer = 256 << 10
@@ -43,6 +44,8 @@ type Writer struct {
 	resumes bool // a write that timed out may be continued
 	broke   func(error)
 	room    *semaphore.Weighted
+	taking  context.Context // ends when nothing more is taken in
+	seal    context.CancelCauseFunc
 
 	mu sync.Mutex // protects the fields below
 	// gathered is what waits to be written, held the room that it takes up.
@@ -62,23 +65,26 @@ type Writer struct {
 // goroutine found out, why no more can be written.
 func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *Writer {
 	_, isTLS := nc.(*tls.Conn) // a timed-out write leaves a TLS session useless
-	return &Writer{
+	w := &Writer{
 		nc: nc, bound: int64(bound), stall: stall, broke: broke, resumes: !isTLS,
-		room: semaphore.NewWeighted(int64(bound)), last: -time.Hour,
+		room: semaphore.NewWeighted(int64(bound)), last: now() - time.Hour,
 	}
+	w.taking, w.seal = context.WithCancelCause(context.Background())
+	return w
 }
 
 // Append lets enc append the bytes of one message to the buffer, once there is
 // room for about size bytes, and sees to it that they are written. ctx bounds
 // the wait for room only: one that has ended means not to wait. enc runs under
-// the Writer's lock and must do nothing but append; what it appends is written
-// whole or, after an error, not at all. A nil error does not say that the write has happened.
-// On an error nothing was appended, unless it is an [OpError] with MaybeSent.
+// the Writer's lock, in the order of the bytes on the wire, and must be quick; what it appends is written
+// whole or, after an error, not at all. A nil error does not say that the write
+// has happened. On an error nothing was appended, unless it is an [OpError]
+// with MaybeSent.
 func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) error {
 	need := min(int64(size), w.bound)
 	if !w.room.TryAcquire(need) {
-		if err := w.room.Acquire(ctx, need); err != nil {
-			return errors.Join(ErrBusy, context.Cause(ctx))
+		if err := w.wait(ctx, need); err != nil {
+			return err
 		}
 	}
 	w.mu.Lock()
@@ -99,6 +105,46 @@ func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) 
 		return nil
 	}
 	return w.writeInline()
+}
+
+// wait waits for room, until ctx ends or nothing more is taken in.
+func (w *Writer) wait(ctx context.Context, need int64) error {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(w.taking, func() { cancel(context.Cause(w.taking)) })()
+	if w.room.Acquire(waiting, need) == nil {
+		return nil
+	}
+	if err := context.Cause(w.taking); err != nil {
+		return err
+	}
+	return errors.Join(ErrBusy, context.Cause(ctx))
+}
+
+// Control appends a small frame of the protocol itself, such as a confirmation,
+// without waiting for room, so that a goroutine that reads never waits for the
+// peer to read. It fails if twice the bound has gathered: who asks for
+// confirmations has to read them.
+func (w *Writer) Control(enc func([]byte) []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := cmp.Or(w.err, w.sealed); err != nil {
+		return err
+	}
+	if int64(len(w.gathered)) > 2*w.bound {
+		return ErrStalled
+	}
+	w.gather(0, enc)
+	w.kick()
+	return nil
+}
+
+// kick sees to it that what has gathered is written. It needs mu.
+func (w *Writer) kick() {
+	if !w.writing {
+		w.writing = true
+		go w.flush()
+	}
 }
 
 // gather appends one message. It needs mu.
@@ -134,7 +180,8 @@ func (w *Writer) writeInline() error {
 	return nil
 }
 
-// finish writes the rest of buf, of which n bytes are gone, and what gathered since.
+// finish writes the rest of buf, of which n bytes are gone, and what gathered
+// since.
 func (w *Writer) finish(buf []byte, n int, held int64, seq uint64) {
 	_, err := w.write(buf[n:], w.stall)
 	putBuffer(buf)
@@ -151,6 +198,7 @@ func (w *Writer) finish(buf []byte, n int, held int64, seq uint64) {
 // flush writes until nothing is left.
 func (w *Writer) flush() {
 	for {
+		runtime.Gosched() // let those who are about to send join
 		w.mu.Lock()
 		buf, held, seq := w.take()
 		w.mu.Unlock()
@@ -232,6 +280,7 @@ func (w *Writer) fail(err error) error {
 	w.writing = false
 	w.wake()
 	w.mu.Unlock()
+	w.seal(err)
 	putBuffer(buf)
 	w.room.Release(held)
 	if first && w.broke != nil {
@@ -251,13 +300,14 @@ func (w *Writer) Stop(err error) {
 	buf, held, _ := w.take()
 	w.wake()
 	w.mu.Unlock()
+	w.seal(err)
 	putBuffer(buf)
 	w.room.Release(held)
 }
 
 // Seal appends what last appends, which may be nil, and makes every later
-// Append, and those that wait for room, return err. What was taken in before
-// is still written.
+// Append, and those that wait for room, return err. What was taken in before is
+// still written.
 func (w *Writer) Seal(err error, last func([]byte) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -265,13 +315,10 @@ func (w *Writer) Seal(err error, last func([]byte) []byte) {
 		return
 	}
 	w.sealed = err
-	if last == nil {
-		return
-	}
-	w.gather(0, last)
-	if !w.writing {
-		w.writing = true
-		go w.flush()
+	w.seal(err)
+	if last != nil {
+		w.gather(0, last)
+		w.kick()
 	}
 }
 
@@ -301,8 +348,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Beat appends b, a few bytes that show life, if nothing was written since
-// the given time and nothing is being written; it never waits.
+// Beat appends b, a few bytes that show life, if nothing was written since the
+// given time and nothing is being written; it never waits.
 func (w *Writer) Beat(b []byte, since time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -310,8 +357,7 @@ func (w *Writer) Beat(b []byte, since time.Duration) {
 		return
 	}
 	w.gather(0, func(dst []byte) []byte { return append(dst, b...) })
-	w.writing = true
-	go w.flush()
+	w.kick()
 }
 
 // lastWrite returns when a write last ended.

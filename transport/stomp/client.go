@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
@@ -19,13 +20,14 @@ import (
 // keeps names of this kind apart by connection, so it need not be unique.
 const replyQueue = tempPrefix + "rpc"
 
-// Client opens a STOMP session with the server or broker at the other end of nc.
+// Client opens a STOMP session with the server or broker at the other end of
+// nc.
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u)}
+	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u), receipts: make(chan struct{}, o.Limits.Unsettled)}
 	c.handle = c.act
 	if err := c.connect(ctx, u, o); err != nil {
-		_ = c.stream.Close(nil)
+		c.stream.Fail(err)
 		return nil, err
 	}
 	c.stream.OnEnd(c.ended)
@@ -52,13 +54,21 @@ type clientConn struct {
 	// subs are the subscriptions by id.
 	subs map[string]transport.Subscription
 	// unsettled are the received messages to be acknowledged, by their token.
-	unsettled map[uint64]*frame.Frame
+	unsettled map[uint64]unsettled
 	// confirms are those who wait for a RECEIPT, by its id.
 	confirms map[string]func(error)
 	lastID   uint64
 
+	receipts chan struct{} // one for each of confirms
+
 	replies   sync.Mutex // protects the field below
 	replyable bool       // replyQueue is subscribed
+}
+
+// unsettled is what the acknowledgement of a message needs.
+type unsettled struct {
+	sub   string
+	frame *frame.Frame
 }
 
 func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialOptions) error {
@@ -67,7 +77,7 @@ func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialO
 		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("URL parameter version=%q; known are 1.0, 1.1, 1.2", offer))
 	}
 	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Hostname(), "localhost"),
-		frame.HeartBeat, beatHeader(o.Heartbeat))
+		frame.HeartBeat, beatHeader(o.Heartbeat, o.Heartbeat))
 	if u.User != nil {
 		password, _ := u.User.Password()
 		f.Header.Add(frame.Login, u.User.Username())
@@ -142,29 +152,38 @@ func (c *clientConn) received(f *frame.Frame) (*transport.Message, error) {
 	if len(c.unsettled) >= c.info.Limits.Unsettled {
 		return nil, malformed("over %d messages wait for acknowledgement", c.info.Limits.Unsettled)
 	}
-	ack := frame.New(frame.ACK)
-	switch c.v {
-	case v12:
-		ack.Header.Add(frame.Id, cmp.Or(f.Header.Get(frame.Ack), f.Header.Get(frame.MessageId)))
-	default:
-		ack.Header.Add(frame.MessageId, f.Header.Get(frame.MessageId))
-		ack.Header.Add(frame.Subscription, m.Subscription)
+	ack := c.acknowledgement(f, m.Subscription)
+	if ack == nil {
+		return m, nil
 	}
 	if c.unsettled == nil {
-		c.unsettled = make(map[uint64]*frame.Frame)
+		c.unsettled = make(map[uint64]unsettled)
 	}
 	c.lastID++
-	c.unsettled[c.lastID] = ack
+	c.unsettled[c.lastID] = unsettled{sub: m.Subscription, frame: ack}
 	m.SetSettler(c, c.lastID)
 	return m, nil
 }
 
+// acknowledgement makes the ACK for a MESSAGE, or returns nil if it lacks the id
+// that an ACK has to name.
+func (c *clientConn) acknowledgement(f *frame.Frame, sub string) *frame.Frame {
+	id := f.Header.Get(frame.MessageId)
+	if c.v == v12 {
+		id = cmp.Or(f.Header.Get(frame.Ack), id)
+	}
+	switch {
+	case id == "":
+		return nil
+	case c.v == v12:
+		return frame.New(frame.ACK, frame.Id, id)
+	}
+	return frame.New(frame.ACK, frame.MessageId, id, frame.Subscription, sub)
+}
+
 // SettleMessage sends ACK for an accepted message and NACK for any other.
 func (c *clientConn) SettleMessage(token uint64, o transport.Outcome) error {
-	c.mu.Lock()
-	f := c.unsettled[token]
-	delete(c.unsettled, token)
-	c.mu.Unlock()
+	f := c.unsettle(token)
 	if f == nil {
 		return nil // settled together with a later one
 	}
@@ -174,7 +193,23 @@ func (c *clientConn) SettleMessage(token uint64, o transport.Outcome) error {
 		}
 		f.Command = frame.NACK
 	}
-	return c.write(context.Background(), "settle", f)
+	return c.control("settle", f)
+}
+
+// unsettle returns the frame that acknowledges a message, and forgets it and
+// all that the frame covers; nil if it is forgotten already.
+func (c *clientConn) unsettle(token uint64) *frame.Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, ok := c.unsettled[token]
+	if !ok {
+		return nil
+	}
+	delete(c.unsettled, token)
+	if c.subs[u.sub].Ack == transport.AckUpTo {
+		maps.DeleteFunc(c.unsettled, func(t uint64, o unsettled) bool { return t < token && o.sub == u.sub })
+	}
+	return u.frame
 }
 
 // Send sends m to its destination, or that of the URL.
@@ -196,16 +231,19 @@ func (c *clientConn) send(ctx context.Context, m *transport.Message, receipt str
 
 // SendConfirmed sends m with a receipt header.
 func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
-	c.mu.Lock()
-	if len(c.confirms) >= c.info.Limits.Unsettled {
-		c.mu.Unlock()
+	select {
+	case c.receipts <- struct{}{}:
+	case <-c.stream.Ending():
+		return c.notSent("send", cmp.Or(c.stream.Err(), transport.ErrClosed))
+	case <-ctx.Done():
 		return c.notSent("send", transport.WithReason(transport.ErrBusy, "too many messages wait for their receipt"))
 	}
+	c.mu.Lock()
+	c.lastID++
+	id := strconv.FormatUint(c.lastID, 10)
 	if c.confirms == nil {
 		c.confirms = make(map[string]func(error))
 	}
-	c.lastID++
-	id := strconv.FormatUint(c.lastID, 10)
 	c.confirms[id] = done
 	c.mu.Unlock()
 	err := c.send(ctx, m, id)
@@ -218,6 +256,7 @@ func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 		return nil // done has been told
 	}
 	delete(c.confirms, id)
+	<-c.receipts
 	return err
 }
 
@@ -228,6 +267,7 @@ func (c *clientConn) confirm(id string, err error) {
 	delete(c.confirms, id)
 	c.mu.Unlock()
 	if done != nil {
+		<-c.receipts
 		done(err)
 	}
 }
@@ -239,7 +279,8 @@ func (c *clientConn) ended(err error) {
 	c.confirms, c.unsettled = nil, nil
 	c.mu.Unlock()
 	for _, done := range confirms {
-		done(&transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err})
+		<-c.receipts
+		done(c.lost(err))
 	}
 }
 
@@ -258,26 +299,21 @@ func (c *clientConn) Subscribe(ctx context.Context, s transport.Subscription) (s
 	return s.ID, nil
 }
 
+// ackModes are the words for [transport.AckMode].
+var ackModes = map[transport.AckMode]string{
+	transport.AckNone: "auto", transport.AckEach: "client-individual", transport.AckUpTo: "client",
+}
+
 // subscribing notes a subscription and makes its frame.
 func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.ID == "" {
-		c.lastID++
-		s.ID = strconv.FormatUint(c.lastID, 10)
+	mode, ok := ackModes[s.Ack]
+	if !ok {
+		return nil, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("no acknowledgement mode %d", s.Ack))
 	}
-	if _, taken := c.subs[s.ID]; taken {
-		return nil, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("subscription id %q is in use", s.ID))
+	if err := c.note(s); err != nil {
+		return nil, err
 	}
-	if len(c.subs) >= c.info.Limits.Subscriptions {
-		return nil, tooLarge("more than %d subscriptions", c.info.Limits.Subscriptions)
-	}
-	if c.subs == nil {
-		c.subs = make(map[string]transport.Subscription)
-	}
-	c.subs[s.ID] = *s
-	f := frame.New(frame.SUBSCRIBE, frame.Id, s.ID, frame.Destination, s.Destination,
-		frame.Ack, [...]string{"auto", "client-individual", "client"}[s.Ack])
+	f := frame.New(frame.SUBSCRIBE, frame.Id, s.ID, frame.Destination, s.Destination, frame.Ack, mode)
 	if s.Ack != transport.AckNone {
 		credit := strconv.Itoa(cmp.Or(s.Credit, c.info.Limits.Unsettled))
 		f.Header.Add(prefetchCount, credit)
@@ -289,11 +325,35 @@ func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error
 	return f, nil
 }
 
+// note adds a subscription to the table, with an id if it has none.
+func (c *clientConn) note(s *transport.Subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, taken := c.subs[s.ID]
+	if taken && s.ID != "" {
+		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("subscription id %q is in use", s.ID))
+	}
+	if len(c.subs) >= c.info.Limits.Subscriptions {
+		return tooLarge("more than %d subscriptions", c.info.Limits.Subscriptions)
+	}
+	for taken = s.ID == ""; taken; _, taken = c.subs[s.ID] {
+		c.lastID++
+		s.ID = strconv.FormatUint(c.lastID, 10)
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]transport.Subscription)
+	}
+	c.subs[s.ID] = *s
+	return nil
+}
+
 // Unsubscribe ends a subscription.
 func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
 	c.mu.Lock()
 	s, known := c.subs[id]
 	delete(c.subs, id)
+	// The server forgets these, too: an ACK would be for something unknown.
+	maps.DeleteFunc(c.unsettled, func(_ uint64, u unsettled) bool { return u.sub == id })
 	c.mu.Unlock()
 	if !known {
 		return c.notSent("subscribe", transport.WithReason(transport.ErrInvalid, fmt.Sprintf("no subscription %q", id)))
@@ -310,8 +370,7 @@ func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
 	}
 	// RabbitMQ knows no SUBSCRIBE for these: naming one in reply-to is enough.
 	if !strings.HasPrefix(c.info.Peer, "RabbitMQ/") {
-		f := frame.New(frame.SUBSCRIBE, frame.Id, "rpc", frame.Destination, replyQueue, frame.Ack, "auto")
-		if err := c.write(ctx, "subscribe", f); err != nil {
+		if _, err := c.Subscribe(ctx, transport.Subscription{Destination: replyQueue}); err != nil {
 			return "", err
 		}
 	}

@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,9 +31,13 @@ func newConn(nc net.Conn, o *transport.Options) conn {
 	s := transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+maxCommand)
 	shaking := o.Limits
 	shaking.Message = 0 // no frame of the handshake has a body, but ERROR
+	info := transport.Info{Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true}
+	if t, ok := nc.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		info.TLS = &state
+	}
 	return conn{
-		stream: s, frames: newFrameReader(s, shaking),
-		info: transport.Info{Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true},
+		stream: s, frames: newFrameReader(s, shaking), info: info,
 	}
 }
 
@@ -71,13 +76,37 @@ func (c *conn) Flush(ctx context.Context) error { return c.stream.Flush(ctx) }
 
 // write sends a rare frame.
 func (c *conn) write(ctx context.Context, op string, f *frame.Frame) error {
-	for i := range f.Header.Len() {
-		name, value := f.Header.GetAt(i)
-		if err := c.v.check(name, value, false); err != nil {
-			return c.notSent(op, err)
-		}
+	if err := c.sayable(f); err != nil {
+		return c.notSent(op, err)
 	}
 	return c.stream.Write(ctx, op, len(f.Body)+256, func(dst []byte) []byte { return appendFrame(dst, c.v, f) })
+}
+
+// control sends a small frame without waiting for room.
+func (c *conn) control(op string, f *frame.Frame) error {
+	if err := c.sayable(f); err != nil {
+		return c.notSent(op, err)
+	}
+	return c.stream.Control(op, func(dst []byte) []byte { return appendFrame(dst, c.v, f) })
+}
+
+// sayable reports why a frame's headers cannot be said in this version.
+func (c *conn) sayable(f *frame.Frame) error {
+	for i := range f.Header.Len() {
+		name, value := f.Header.GetAt(i)
+		if err := c.v.check("header name", name, true); err != nil {
+			return err
+		}
+		if err := c.v.check(name, value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost is the error for a message whose confirmation will not come.
+func (c *conn) lost(err error) error {
+	return &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err}
 }
 
 // notSent is the error for something that was refused before it was sent.
@@ -104,8 +133,7 @@ func beats(value string) (offer, wish time.Duration, err error) {
 	return offer, wish, nil
 }
 
-// beatHeader writes what an end with this interval offers and wants.
-func beatHeader(d time.Duration) string {
-	ms := max(0, d.Milliseconds())
-	return fmt.Sprintf("%d,%d", ms, ms)
+// beatHeader writes what an end offers and wants.
+func beatHeader(offer, wish time.Duration) string {
+	return fmt.Sprintf("%d,%d", max(0, offer.Milliseconds()), max(0, wish.Milliseconds()))
 }

@@ -14,24 +14,44 @@ import (
 
 // Send hands m to one subscription whose destination is m.To.
 func (c *serverConn) Send(ctx context.Context, m *transport.Message) error {
-	return c.SendConfirmed(ctx, m, nil)
-}
-
-// SendConfirmed is Send for a subscription that acknowledges; done is told of
-// the ACK or NACK. For one that does not it is told at once.
-func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
 	size, err := check(c.v, m, c.info.Limits)
 	if err != nil {
 		return c.notSent("send", err)
 	}
 	s := c.find(m.To)
 	if m.To == "" || s == nil {
-		return c.notSent("send", transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer has no subscription to %q", m.To)))
+		return c.notSent("send", noSubscription(m.To))
 	}
-	return c.deliver(ctx, s, m, size, done)
+	if s.ack != transport.AckNone {
+		return c.deliver(ctx, m, size, nil, s)
+	}
+	return c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+		c.mu.Lock()
+		c.lastID++
+		id := c.lastID
+		c.mu.Unlock()
+		return c.appendDelivery(dst, s, id, m)
+	})
 }
 
-// Publish hands m to every subscription whose destination is m.To.
+// SendConfirmed is Send for a subscription that acknowledges; done is told of
+// the ACK or NACK.
+func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
+	size, err := check(c.v, m, c.info.Limits)
+	if err != nil {
+		return c.notSent("send", err)
+	}
+	s := c.find(m.To)
+	switch {
+	case m.To == "" || s == nil:
+		return c.notSent("send", noSubscription(m.To))
+	case s.ack == transport.AckNone:
+		return c.notSent("send", transport.WithReason(transport.ErrUnsupported, "the subscription does not acknowledge"))
+	}
+	return c.deliver(ctx, m, size, done, s)
+}
+
+// Publish hands m to every subscription whose destination is m.To, or to none.
 func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
 	size, err := check(c.v, m, c.info.Limits)
 	if err != nil {
@@ -42,50 +62,75 @@ func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
 	c.mu.Unlock()
 	subs = slices.DeleteFunc(subs, func(s *subscription) bool { return s.destination != m.To })
 	if len(subs) == 0 {
-		return c.notSent("send", transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer has no subscription to %q", m.To)))
+		return c.notSent("send", noSubscription(m.To))
 	}
-	for _, s := range subs {
-		if err := c.deliver(ctx, s, m, size, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.deliver(ctx, m, size*len(subs), nil, subs...)
 }
 
-// deliver writes a MESSAGE for a subscription.
-func (c *serverConn) deliver(ctx context.Context, s *subscription, m *transport.Message, size int, done func(error)) error {
-	if s.ack != transport.AckNone {
+func noSubscription(to string) error {
+	return transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer has no subscription to %.100q", to))
+}
+
+// deliver writes a MESSAGE for each of subs in one go. Ids are given in the
+// order of the wire, because a cumulative ACK goes by it.
+func (c *serverConn) deliver(ctx context.Context, m *transport.Message, size int, done func(error), subs ...*subscription) error {
+	for i, s := range subs {
 		if err := c.reserve(ctx, s); err != nil {
+			c.free(subs[:i])
 			return c.notSent("send", err)
 		}
 	}
-	c.mu.Lock()
-	c.lastID++
-	id := c.lastID
-	if s.ack != transport.AckNone {
-		c.unsettled = append(c.unsettled, delivery{id: id, sub: s, done: done})
-	}
-	c.mu.Unlock()
+	var gone []*subscription
+	var ids []uint64
 	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
-		return c.appendDelivery(dst, s, id, m)
-	})
-	switch {
-	case s.ack == transport.AckNone && err == nil && done != nil:
-		done(nil)
-	case s.ack != transport.AckNone && err != nil:
 		c.mu.Lock()
-		settled := c.settle(func(d delivery) bool { return d.id == id })
-		c.mu.Unlock()
-		for i := range settled {
-			settled[i].done = nil // the error is returned
+		defer c.mu.Unlock()
+		for _, s := range subs {
+			if s.gone {
+				gone = append(gone, s)
+				continue
+			}
+			c.lastID++
+			if s.ack != transport.AckNone {
+				ids = append(ids, c.lastID)
+				c.unsettled = append(c.unsettled, delivery{id: c.lastID, sub: s, done: done})
+			}
+			dst = c.appendDelivery(dst, s, c.lastID, m)
 		}
-		c.release(settled, err)
+		return dst
+	})
+	c.free(gone)
+	switch {
+	case err != nil && ids == nil && gone == nil:
+		c.free(subs) // it was not even tried
+	case err != nil:
+		return c.undelivered(ids, done, err)
+	case len(gone) == len(subs):
+		return c.notSent("send", noSubscription(m.To))
 	}
 	return err
 }
 
-// reserve waits until the subscription may have one more message unsettled.
+// undelivered settles deliveries whose write failed.
+func (c *serverConn) undelivered(ids []uint64, done func(error), err error) error {
+	c.mu.Lock()
+	settled := c.settle(func(d delivery) bool { return slices.Contains(ids, d.id) })
+	c.mu.Unlock()
+	if done != nil && len(settled) == 0 {
+		return nil // done has been told
+	}
+	for i := range settled {
+		settled[i].done = nil // the error is returned
+	}
+	c.release(settled, err)
+	return err
+}
+
+// reserve waits until a subscription may have one more message unsettled.
 func (c *serverConn) reserve(ctx context.Context, s *subscription) error {
+	if s.ack == transport.AckNone {
+		return nil
+	}
 	if err := c.acquire(ctx, c.unsettledSlots); err != nil || s.slots == nil {
 		return err
 	}
@@ -94,6 +139,19 @@ func (c *serverConn) reserve(ctx context.Context, s *subscription) error {
 		<-c.unsettledSlots
 	}
 	return err
+}
+
+// free gives back what reserve took.
+func (c *serverConn) free(subs []*subscription) {
+	for _, s := range subs {
+		if s.ack == transport.AckNone {
+			continue
+		}
+		<-c.unsettledSlots
+		if s.slots != nil {
+			<-s.slots
+		}
+	}
 }
 
 func (c *serverConn) acquire(ctx context.Context, slots chan struct{}) error {
@@ -105,8 +163,8 @@ func (c *serverConn) acquire(ctx context.Context, slots chan struct{}) error {
 	select {
 	case slots <- struct{}{}:
 		return nil
-	case <-c.stream.Done():
-		return c.stream.Err()
+	case <-c.stream.Ending():
+		return cmp.Or(c.stream.Err(), transport.ErrClosed)
 	case <-ctx.Done():
 		return transport.WithReason(transport.ErrBusy, "the subscriber has not acknowledged earlier messages")
 	}
@@ -123,5 +181,5 @@ func (c *serverConn) appendDelivery(dst []byte, s *subscription, id uint64, m *t
 		dst = append(dst, "ack:"...)
 		dst = append(strconv.AppendUint(dst, id, 10), '\n')
 	}
-	return appendMessage(dst, c.v, cmp.Or(m.To, s.destination), m)
+	return appendMessage(dst, c.v, m.To, m)
 }

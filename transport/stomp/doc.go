@@ -1,15 +1,15 @@
 // Package stomp is the STOMP wire, versions 1.0, 1.1 and 1.2, both ends: a
 // client for polyport servers and brokers, and a server that unmodified STOMP
-// clients can call. Importing it registers the schemes stomp and stomps
-// (STOMP over TLS) with package transport.
+// clients can call. Importing it registers the schemes stomp and stomps (STOMP
+// over TLS) with package transport.
 //
 // # Destinations
 //
 // The path of a URL is the destination: stomp://host/queue/calc sends to
 // /queue/calc, and a URL without a path to /queue/rpc. A server takes SEND
-// frames for the queues that it was told to serve, as /queue/NAME or plain NAME,
-// and refuses others. The query parameter version limits the versions offered:
-// stomp://host?version=1.2.
+// frames for the queues that it was told to serve, as /queue/NAME or plain
+// NAME, and refuses others. The query parameter version limits the versions
+// offered: stomp://host?version=1.2.
 //
 // # Answers
 //
@@ -29,16 +29,16 @@
 //
 // # Errors
 //
-// A frame that breaks the rules is answered with one ERROR frame that says
-// what was wrong and what was expected, and the connection is closed, as the
+// A frame that breaks the rules is answered with one ERROR frame that says what
+// was wrong and what was expected, and the connection is closed, as the
 // specification has it. Lengths are checked before memory is taken.
 //
 // # Differences from the specification
 //
 // A line may end in CR LF in every version, not only in 1.2. The header host
-// may be missing. Header values of version 1.0 lose leading blanks. An undefined
-// escape is an error in 1.1 too. Values that a version cannot express, such as a
-// line feed in 1.0, are refused by Send.
+// may be missing. Header values of version 1.0 lose leading blanks. An
+// undefined escape is an error in 1.1 too. Values that a version cannot
+// express, such as a line feed in 1.0, are refused by Send.
 //
 // References are to the STOMP protocol specification, version 1.2, unless said
 // otherwise (https://stomp.github.io).

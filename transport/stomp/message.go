@@ -9,57 +9,97 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// message makes a Message of a SEND or MESSAGE frame. The first of repeated
-// headers counts ("Repeated Header Entries").
+// message makes a Message of a SEND or MESSAGE frame. Of a repeated header that
+// a field stands for, the first counts ("Repeated Header Entries"); others are
+// kept as they came.
 func message(f *frame.Frame) *transport.Message {
 	m := &transport.Message{Body: f.Body}
+	var seen known
 	for i := range f.Header.Len() {
 		name, value := f.Header.GetAt(i)
-		if known := setField(m, name, value); !known {
+		k := knownHeader(name)
+		if k == 0 {
 			m.Headers = append(m.Headers, transport.Header{Name: name, Value: value})
+		} else if seen&k == 0 {
+			seen |= k
+			setField(m, k, value)
 		}
 	}
 	return m
 }
 
-// setField sets the field of m that a header stands for, if it is the first.
-func setField(m *transport.Message, name, value string) (known bool) {
+// known is a set of headers that have a meaning.
+type known uint16
+
+const (
+	isDestination known = 1 << iota
+	isReplyTo
+	isContentType
+	isSubject
+	isSubscription
+	isCorrelationID
+	isMessageID
+	isExpires
+	isPersistent
+	isRedelivered
+	isProtocol // of no interest to the receiver
+)
+
+// knownHeader returns the meaning of a header, or 0.
+func knownHeader(name string) known {
 	switch name {
 	case frame.Destination:
-		first(&m.To, value)
+		return isDestination
 	case replyTo:
-		first(&m.ReplyTo, value)
+		return isReplyTo
 	case frame.ContentType:
-		first(&m.ContentType, value)
+		return isContentType
 	case subject:
-		first(&m.Subject, value)
+		return isSubject
 	case frame.Subscription:
-		first(&m.Subscription, value)
+		return isSubscription
 	case correlationID:
-		if m.CorrelationID.IsZero() {
-			m.CorrelationID = transport.TextID(value)
-		}
+		return isCorrelationID
 	case amqpMessageID:
-		m.ID = transport.TextID(value)
+		return isMessageID
 	case expires:
+		return isExpires
+	case persistent:
+		return isPersistent
+	case redelivered:
+		return isRedelivered
+	case frame.MessageId, frame.ContentLength, frame.Ack, frame.Receipt, frame.ReceiptId, frame.Transaction:
+		return isProtocol
+	}
+	return 0
+}
+
+// setField sets the field of m that a header stands for.
+func setField(m *transport.Message, k known, value string) {
+	switch k {
+	case isDestination:
+		m.To = value
+	case isReplyTo:
+		m.ReplyTo = value
+	case isContentType:
+		m.ContentType = value
+	case isSubject:
+		m.Subject = value
+	case isSubscription:
+		m.Subscription = value
+	case isCorrelationID:
+		m.CorrelationID = transport.TextID(value)
+	case isMessageID:
+		m.ID = transport.TextID(value)
+	case isExpires:
 		if ms, err := strconv.ParseInt(value, 10, 64); err == nil && ms > 0 {
 			m.Expires = time.UnixMilli(ms)
 		}
-	case persistent:
+	case isPersistent:
 		m.Durable = value == "true"
-	case "redelivered":
+	case isRedelivered:
 		if value == "true" {
-			m.Attempt = max(m.Attempt, 1)
+			m.Attempt = 1
 		}
-	case frame.MessageId, frame.ContentLength, frame.Ack, frame.Receipt, frame.ReceiptId, frame.Transaction:
-	default:
-		return false
-	}
-	return true
-}
-
-func first(field *string, value string) {
-	if *field == "" {
-		*field = value
 	}
 }

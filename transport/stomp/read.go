@@ -24,6 +24,7 @@ type frameReader struct {
 	stream  *transport.Stream
 	limits  transport.Limits
 	version version
+	opening bool // a client's first frame is still to come
 
 	frame   frame.Frame // the one being read; its header is used again for the next
 	inBody  bool        // the header is read
@@ -55,19 +56,23 @@ func (r *frameReader) next() (*frame.Frame, error) {
 
 // readHead reads the command and the header lines.
 func (r *frameReader) readHead() error {
+	r.clear()
 	for {
 		buf := r.skipEOLs()
 		if err := plausible(buf); err != nil {
 			return err
 		}
 		if n := r.headEnd(buf); n > 0 {
+			if n > r.limits.HeaderBytes {
+				return r.headTooLong()
+			}
 			head := string(buf[:n])
 			r.stream.Reader.Discard(n)
 			r.scanned = 0
 			return r.parseHead(head)
 		}
 		if len(buf) > r.limits.HeaderBytes {
-			return tooLarge("the header of a frame is over %d bytes", r.limits.HeaderBytes)
+			return r.headTooLong()
 		}
 		if len(buf) > 0 {
 			r.stream.MidFrame()
@@ -77,6 +82,13 @@ func (r *frameReader) readHead() error {
 		}
 	}
 }
+
+func (r *frameReader) headTooLong() error {
+	return tooLarge("the header of a frame is over %d bytes", r.limits.HeaderBytes)
+}
+
+// current returns the frame being read, as far as it goes.
+func (r *frameReader) current() *frame.Frame { return &r.frame }
 
 // skipEOLs drops the line ends between frames, which serve as heart-beats, and
 // returns what is buffered after them.
@@ -104,8 +116,8 @@ func plausible(buf []byte) error {
 	return nil
 }
 
-// headEnd returns the length of the head in buf with its empty line, or 0 if
-// it is not all there.
+// headEnd returns the length of the head in buf with its empty line, or 0 if it
+// is not all there.
 func (r *frameReader) headEnd(buf []byte) int {
 	for at := r.scanned; ; {
 		i := bytes.IndexByte(buf[at:], '\n')
@@ -126,6 +138,16 @@ func (r *frameReader) headEnd(buf []byte) int {
 	}
 }
 
+// clear empties the header but keeps its memory, which only Del does.
+func (r *frameReader) clear() {
+	h := r.frame.Header
+	for h.Len() > 0 {
+		name, _ := h.GetAt(h.Len() - 1)
+		h.Del(name)
+	}
+	r.frame.Command, r.frame.Body = "", nil
+}
+
 // parseHead fills in the frame from its head.
 func (r *frameReader) parseHead(head string) error {
 	line, rest, _ := strings.Cut(head, "\n")
@@ -133,12 +155,11 @@ func (r *frameReader) parseHead(head string) error {
 	if err != nil {
 		return err
 	}
-	f := &r.frame
-	f.Command, f.Body = command, nil
-	for f.Header.Len() > 0 {
-		name, _ := f.Header.GetAt(f.Header.Len() - 1)
-		f.Header.Del(name)
+	if r.opening && command != frame.CONNECT && command != frame.STOMP {
+		return malformed("expected CONNECT, got %s", command)
 	}
+	f := &r.frame
+	f.Command = command
 	v, trim := r.version, r.version == v10
 	if command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED {
 		v, trim = v10, false // these are never escaped

@@ -3,12 +3,14 @@ package stomp
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
 
@@ -19,21 +21,34 @@ import (
 func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
 	c := &serverConn{conn: newConn(nc, &o.Options), o: o, unsettledSlots: make(chan struct{}, o.Limits.Unsettled)}
-	c.handle, c.broken = c.act, func(err error) { c.refuse(err, nil) }
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		c.info.TLS = &state
-	}
-	f, err := c.frames.next()
-	if err == nil {
-		err = c.accept(ctx, f)
-	}
-	if err != nil {
-		c.refuse(err, f)
+	c.handle, c.broken = c.act, func(err error) { c.refuse(err, c.frames.current()) }
+	if err := c.shake(ctx); err != nil {
 		return nil, err
 	}
 	c.stream.OnEnd(c.ended)
 	return c, nil
+}
+
+// shake reads and answers the first frame.
+func (c *serverConn) shake(ctx context.Context) error {
+	c.frames.opening = true
+	f, err := c.frames.next()
+	c.frames.opening = false
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = transport.WithReason(transport.ErrSlow, "no CONNECT frame came in time")
+	}
+	if err == nil {
+		err = c.accept(ctx, f)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, transport.ErrProtocol), errors.Is(err, transport.ErrTooLarge),
+		errors.Is(err, transport.ErrRefused), errors.Is(err, transport.ErrSlow):
+		c.refuse(err, c.frames.current())
+	default: // the peer is gone
+		_ = c.stream.Close(nil)
+	}
+	return err
 }
 
 // serverConn is the end that was dialed.
@@ -48,15 +63,15 @@ type serverConn struct {
 	unsettled []delivery
 	lastID    uint64        // of a MESSAGE
 	temp      *subscription // the last one below tempPrefix that was used
+	// orphans are ids of messages that an UNSUBSCRIBE settled: an ACK may have
+	// crossed it.
+	orphans map[uint64]struct{}
 
 	unsettledSlots chan struct{} // one for each of unsettled
 }
 
 // accept checks the first frame and answers it.
 func (c *serverConn) accept(ctx context.Context, f *frame.Frame) error {
-	if f.Command != frame.CONNECT && f.Command != frame.STOMP {
-		return malformed("expected CONNECT, got %s", f.Command)
-	}
 	v, ok := highest(f.Header.Get(frame.AcceptVersion))
 	if !ok {
 		return malformed("no common version: you accept %.40q; supported are %s", f.Header.Get(frame.AcceptVersion), strings.Join(versionNames[:], ", "))
@@ -68,13 +83,20 @@ func (c *serverConn) accept(ctx context.Context, f *frame.Frame) error {
 	if err := c.admit(ctx, f); err != nil {
 		return err
 	}
-	ours := c.o.Heartbeat
-	answer := frame.New(frame.CONNECTED, frame.Version, v.String(), frame.HeartBeat, beatHeader(ours),
+	beat, peerBeat := transport.Negotiate(c.o.Heartbeat, wish), transport.Negotiate(offer, c.o.Heartbeat)
+	var give, want time.Duration // nothing towards a client that wants none: some wait for it all the same
+	if wish > 0 {
+		give = c.o.Heartbeat
+	}
+	if offer > 0 {
+		want = c.o.Heartbeat
+	}
+	answer := frame.New(frame.CONNECTED, frame.Version, v.String(), frame.HeartBeat, beatHeader(give, want),
 		frame.Session, rand.Text(), frame.Server, software)
 	if err := c.write(ctx, "handshake", answer); err != nil {
 		return err
 	}
-	c.agree(v, transport.Negotiate(ours, wish), transport.Negotiate(offer, ours))
+	c.agree(v, beat, peerBeat)
 	return nil
 }
 
@@ -87,11 +109,16 @@ func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
 	if c.o.Authenticator == nil {
 		return nil
 	}
+	login, passcode := f.Header.Get(frame.Login), f.Header.Get(frame.Passcode)
+	if _, versions := f.Header.Contains(frame.AcceptVersion); !versions {
+		// The specification of 1.0 writes a blank after the colon.
+		login, passcode = strings.TrimPrefix(login, " "), strings.TrimPrefix(passcode, " ")
+	}
 	user, err := c.o.Authenticator.Authenticate(ctx, transport.Credentials{
-		User: f.Header.Get(frame.Login), Password: f.Header.Get(frame.Passcode), VirtualHost: host, TLS: c.info.TLS,
+		User: login, Password: passcode, VirtualHost: host, TLS: c.info.TLS,
 	})
 	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", f.Header.Get(frame.Login), "err", err)
+		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", login, "err", err)
 		return transport.WithReason(transport.ErrRefused, "access refused; check login and passcode")
 	}
 	c.info.User = user
@@ -112,26 +139,27 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 	case frame.NACK:
 		err = c.acknowledge(f, transport.WithReason(transport.ErrRefused, "the subscriber sent NACK"))
 	case frame.DISCONNECT:
+		c.receipt(f)
 		err = transport.WithReason(transport.ErrClosed, "the peer disconnected")
+		c.stream.Abort(err, nil)
+		return nil, err
 	case frame.BEGIN, frame.COMMIT, frame.ABORT:
 		err = malformed("%s: transactions are not supported; send each frame without a transaction header", f.Command)
 	default:
 		err = malformed("unexpected %s from a client that is connected", f.Command)
 	}
-	if err == nil || f.Command == frame.DISCONNECT {
-		c.receipt(f)
-	}
-	if err != nil && f.Command != frame.DISCONNECT {
+	if err != nil {
 		c.refuse(err, f)
+		return nil, err
 	}
-	return m, err
+	c.receipt(f)
+	return m, nil
 }
 
-// receipt confirms f if it asks. It may wait for room like any other write:
-// whoever wants receipts has to read them.
+// receipt confirms f if it asks.
 func (c *serverConn) receipt(f *frame.Frame) {
 	if id, asked := f.Header.Contains(frame.Receipt); asked {
-		_ = c.write(context.Background(), "send", frame.New(frame.RECEIPT, frame.ReceiptId, id))
+		_ = c.control("send", frame.New(frame.RECEIPT, frame.ReceiptId, id)) // an error ends the stream
 	}
 }
 
@@ -142,9 +170,8 @@ func (c *serverConn) refuse(why error, f *frame.Frame) {
 
 // appendError appends an ERROR frame about f, which may be nil ("ERROR").
 func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
-	text := strings.TrimPrefix(why.Error(), "transport: ")
-	short, _, _ := strings.Cut(text, ": ")
-	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","), frame.Message, short, frame.ContentType, "text/plain")
+	text := transport.Reason(why)
+	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","), frame.Message, headline(text), frame.ContentType, "text/plain")
 	if f != nil {
 		if id, asked := f.Header.Contains(frame.Receipt); asked {
 			e.Header.Add(frame.ReceiptId, id)
@@ -152,6 +179,17 @@ func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
 	}
 	e.Body = []byte(text + "\n")
 	return appendFrame(dst, c.v, e)
+}
+
+// headline makes text fit for a header that is perhaps not escaped.
+func headline(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == '\\' {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }
 
 // sent makes a Message of a SEND frame.
@@ -183,7 +221,8 @@ func (c *serverConn) served() string {
 }
 
 // SettleMessage ends the connection of a client whose SEND was rejected, with
-// the reason: STOMP has no milder way to say so. Other outcomes mean nothing here.
+// the reason: STOMP has no milder way to say so. Other outcomes mean nothing
+// here.
 func (c *serverConn) SettleMessage(_ uint64, o transport.Outcome) error {
 	if !o.IsRejected() {
 		return nil

@@ -16,6 +16,7 @@ type subscription struct {
 	ack             transport.AckMode
 	named           bool          // the client gave an id, as all but 1.0 must
 	slots           chan struct{} // one for each unsettled message, if the client limits them
+	gone            bool          // unsubscribed; protected by the connection's mu
 }
 
 // A delivery is a message that waits for its ACK.
@@ -70,11 +71,23 @@ func (c *serverConn) unsubscribe(f *frame.Frame) error {
 		return malformed("UNSUBSCRIBE of the unknown id %.40q", id)
 	}
 	gone := c.subs[i]
+	gone.gone = true
 	c.subs = slices.Delete(c.subs, i, i+1)
 	settled := c.settle(func(d delivery) bool { return d.sub == gone })
+	c.adopt(settled)
 	c.mu.Unlock()
 	c.release(settled, transport.WithReason(transport.ErrNoRoute, "the subscriber left without acknowledging"))
 	return nil
+}
+
+// adopt remembers deliveries that an UNSUBSCRIBE settled. It needs mu.
+func (c *serverConn) adopt(settled []delivery) {
+	if c.orphans == nil || len(c.orphans)+len(settled) > c.o.Limits.Unsettled {
+		c.orphans = make(map[uint64]struct{}, len(settled))
+	}
+	for _, d := range settled {
+		c.orphans[d.id] = struct{}{}
+	}
 }
 
 // acknowledge handles ACK, or NACK with why it is one.
@@ -82,12 +95,24 @@ func (c *serverConn) acknowledge(f *frame.Frame, nack error) error {
 	if _, in := f.Header.Contains(frame.Transaction); in {
 		return malformed("%s in a transaction: transactions are not supported", f.Command)
 	}
-	text := f.Header.Get(map[bool]string{true: frame.Id, false: frame.MessageId}[c.v == v12])
+	name := frame.MessageId
+	if c.v == v12 {
+		name = frame.Id
+	}
+	text := f.Header.Get(name)
+	if text == "" {
+		return malformed("%s without the header %s", f.Command, name)
+	}
 	id, _ := strconv.ParseUint(text, 10, 64)
 	c.mu.Lock()
 	i := slices.IndexFunc(c.unsettled, func(d delivery) bool { return d.id == id })
 	if i < 0 {
+		_, crossed := c.orphans[id]
+		delete(c.orphans, id)
 		c.mu.Unlock()
+		if crossed {
+			return nil
+		}
 		return malformed("%s of %.40q, which was acknowledged before or never needed it", f.Command, text)
 	}
 	sub := c.unsettled[i].sub
@@ -129,7 +154,7 @@ func (c *serverConn) ended(err error) {
 	c.mu.Lock()
 	settled := c.settle(func(delivery) bool { return true })
 	c.mu.Unlock()
-	c.release(settled, &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err})
+	c.release(settled, c.lost(err))
 }
 
 // find returns the subscription that a message to a destination goes by.

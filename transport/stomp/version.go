@@ -21,8 +21,8 @@ var versionNames = [...]string{"1.0", "1.1", "1.2"}
 
 func (v version) String() string { return versionNames[v] }
 
-// highest returns the newest version in a comma list, as in accept-version.
-// An empty list means 1.0, which has no such header.
+// highest returns the newest version in a comma list, as in accept-version. An
+// empty list means 1.0, which has no such header.
 func highest(list string) (v version, ok bool) {
 	if list == "" {
 		return v10, true

@@ -17,20 +17,10 @@ const (
 	subject       = "subject"
 	expires       = "expires" // milliseconds since 1970, as in JMS
 	persistent    = "persistent"
+	redelivered   = "redelivered"
 	prefetchCount = "prefetch-count"
 	prefetchSize  = "activemq.prefetchSize"
 )
-
-// ours are the header names that fields of a Message, or the protocol, stand
-// for; they cannot be among a Message's Headers.
-func ours(name string) bool {
-	switch name {
-	case frame.Destination, frame.ContentType, frame.ContentLength, frame.MessageId, frame.Subscription, frame.Ack,
-		frame.Receipt, frame.ReceiptId, frame.Transaction, replyTo, correlationID, amqpMessageID, subject, expires, persistent:
-		return true
-	}
-	return false
-}
 
 // check reports why m cannot be said in version v, and how long it is about.
 func check(v version, m *transport.Message, l transport.Limits) (size int, err error) {
@@ -51,7 +41,7 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 		}
 	}
 	for _, h := range m.Headers {
-		if h.Name == "" || ours(h.Name) {
+		if h.Name == "" || knownHeader(h.Name) != 0 {
 			return 0, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("header name %q is empty or has a field of its own in Message", h.Name))
 		}
 		if err := v.check("header name", h.Name, true); err != nil {
@@ -94,8 +84,8 @@ func appendMessage(dst []byte, v version, to string, m *transport.Message) []byt
 	return appendBody(dst, m.Body)
 }
 
-// appendBody appends content-length, without which a NUL byte in the body would end
-// the frame, the empty line, the body and the end.
+// appendBody appends content-length, without which a NUL byte in the body would
+// end the frame, the empty line, the body and the end.
 func appendBody(dst, body []byte) []byte {
 	dst = append(dst, frame.ContentLength...)
 	dst = append(dst, ':')

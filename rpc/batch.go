@@ -1,0 +1,195 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/polyport/polyport/queue"
+)
+
+// maxBatch is how many requests a batch may have: what servers accept by
+// default.
+const maxBatch = 1000
+
+// A Batch is calls and notifications that are sent as one message
+// (specification, section 6). The zero value is an empty batch. A Batch is for
+// one goroutine and is sent once.
+type Batch struct {
+	items []item
+}
+
+type item struct {
+	method string
+	params any
+	// finish settles the call's future; nil for a notification.
+	finish func(*Client, answer)
+}
+
+// Add adds a call to b and returns a future for its result, which is settled by
+// [Client.Do].
+func Add[R any](b *Batch, method string, params any) *queue.Future[R] {
+	p := queue.NewPromise[R]()
+	b.items = append(b.items, item{method: method, params: params, finish: func(c *Client, a answer) {
+		var r R
+		if err := c.decode(a, method, &r); err != nil {
+			p.Reject(err)
+			return
+		}
+		p.Resolve(r)
+	}})
+	return p.Future()
+}
+
+// Notify adds a notification to b.
+func (b *Batch) Notify(method string, params any) {
+	b.items = append(b.items, item{method: method, params: params})
+}
+
+// Len returns how many calls and notifications b has.
+func (b *Batch) Len() int { return len(b.items) }
+
+// Do sends b and waits until every future of it is settled. The error says why
+// the batch as a whole has no answer, as in [Client.Call], and then is that of
+// every future; failures of single calls are in their futures. ctx bounds all.
+func (c *Client) Do(ctx context.Context, b *Batch) error {
+	err := c.do(ctx, b)
+	if err != nil {
+		for _, it := range b.items {
+			if it.finish != nil {
+				it.finish(c, answer{err: err, outcome: OutcomeOf(err)})
+			}
+		}
+	}
+	b.items = nil
+	return err
+}
+
+func (c *Client) do(ctx context.Context, b *Batch) error {
+	notSent := func(err error) error { return &CallError{Method: "batch", Outcome: NotSent, Err: err} }
+	if len(b.items) == 0 || len(b.items) > maxBatch {
+		return notSent(fmt.Errorf("rpc: a batch must have 1 to %d requests, not %d", maxBatch, len(b.items)))
+	}
+	var ws []*waiter
+	for _, it := range b.items {
+		if it.finish != nil {
+			ws = append(ws, new(waiter))
+		}
+	}
+	if err := c.s.calls.reserveBatch(ctx, len(ws)); err != nil {
+		return notSent(err)
+	}
+	defer c.s.calls.release(len(ws))
+	g := &group{ready: make(chan struct{})}
+	if len(ws) == 0 {
+		close(g.ready)
+	}
+	if err := c.sendBatch(ctx, b, g, ws); err != nil {
+		return err
+	}
+	c.await(ctx, g, ws)
+	i := 0
+	for _, it := range b.items {
+		if it.finish != nil {
+			it.finish(c, ws[i].answer)
+			i++
+		}
+	}
+	return nil
+}
+
+// sendBatch encodes and sends b, whose calls ws wait for.
+func (c *Client) sendBatch(ctx context.Context, b *Batch, g *group, ws []*waiter) error {
+	out := newOutgoing()
+	defer out.free()
+	out.msg.To, out.msg.ContentType = c.to, contentType
+	var epoch uint64
+	var err error
+	if len(ws) > 0 {
+		if out.msg.ReplyTo, err = c.replyAddress(ctx); err != nil {
+			return failed("batch", err)
+		}
+		if epoch, err = c.s.calls.begin(g, ws...); err != nil {
+			return &CallError{Method: "batch", Outcome: NotSent, Err: err}
+		}
+		out.msg.CorrelationID = g.id
+	}
+	if out.msg.Body, err = c.appendBatch(out.msg.Body, b, ws); err == nil {
+		err = c.s.conn.Send(ctx, &out.msg)
+	} else {
+		err = &CallError{Method: "batch", Outcome: NotSent, Err: err}
+	}
+	if err != nil {
+		if len(ws) > 0 && !c.s.calls.abandonGroup(g) {
+			return nil // answered in spite of it
+		}
+		if _, ours := err.(*CallError); ours {
+			return err
+		}
+		return failed("batch", err)
+	}
+	c.s.calls.sent(epoch, ws...)
+	return nil
+}
+
+func (c *Client) appendBatch(dst []byte, b *Batch, ws []*waiter) ([]byte, error) {
+	var digits [20]byte
+	dst = append(dst, '[')
+	i := 0
+	for n, it := range b.items {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		var id []byte
+		if it.finish != nil {
+			id = strconv.AppendUint(digits[:0], ws[i].id, 10)
+			i++
+		}
+		var err error
+		if dst, err = c.appendRequest(dst, id, it.method, it.params); err != nil {
+			return dst, fmt.Errorf("%s: %w", it.method, err)
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+// await waits until every member of g has an answer, or ctx ends.
+func (c *Client) await(ctx context.Context, g *group, ws []*waiter) {
+	select {
+	case <-g.ready:
+	case <-ctx.Done():
+		c.s.calls.mu.Lock()
+		defer c.s.calls.mu.Unlock()
+		c.s.calls.settleGroup(g, answer{err: context.Cause(ctx), outcome: Unknown})
+	}
+}
+
+// reserveBatch is reserve for calls that need their places together: one batch
+// at a time waits for them, lest two hold half each.
+func (c *calls) reserveBatch(ctx context.Context, n int) error {
+	if n > cap(c.slots) {
+		return fmt.Errorf("rpc: a batch of %d calls is over the limit of %d in flight", n, cap(c.slots))
+	}
+	select {
+	case c.batches <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.batches }()
+	return c.reserve(ctx, n)
+}
+
+// abandonGroup takes the calls of a batch back; false means that one has been
+// answered meanwhile.
+func (c *calls) abandonGroup(g *group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g.left < len(g.all) {
+		return false
+	}
+	for _, w := range g.all {
+		delete(c.waiting, w.id)
+	}
+	delete(c.groups, g)
+	return true
+}

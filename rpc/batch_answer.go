@@ -1,0 +1,115 @@
+package rpc
+
+import (
+	"sync/atomic"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A batchAnswer gathers the answers to the requests of one batch, which run
+// side by side, and sends them as one array in the order of the requests
+// (specification, section 6).
+type batchAnswer struct {
+	session *session
+	message *transport.Message
+	slots   []*outgoing // nil for what is not answered
+	n       int         // requests admitted
+	left    atomic.Int32
+}
+
+// receiveBatch sorts the elements of a batch. Its requests are admitted
+// together or refused together.
+func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message) {
+	b := &batchAnswer{session: s, message: m}
+	var jobs []queue.Job
+	for i := range msgs {
+		switch msg := &msgs[i]; msg.Kind {
+		case envelope.Response:
+		case envelope.Invalid:
+			b.put(msg.ID, invalidRequest(msg))
+		default:
+			r := &request{Context: s.ctx, session: s, message: m, msg: *msg, batch: b, slot: -1}
+			if msg.Kind == envelope.Request {
+				r.slot = len(b.slots)
+				b.slots = append(b.slots, nil)
+			}
+			jobs = append(jobs, r)
+		}
+	}
+	s.answeredBatch(m, msgs)
+	if len(b.slots) > 0 && !s.answerable(m, envelope.Request) {
+		return
+	}
+	b.admit(jobs)
+}
+
+// put fills the next slot with an error.
+func (b *batchAnswer) put(id []byte, e *Error) {
+	out := newOutgoing()
+	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+	b.slots = append(b.slots, out)
+}
+
+// admit queues the requests.
+func (b *batchAnswer) admit(jobs []queue.Job) {
+	if len(jobs) == 0 {
+		b.finish()
+		return
+	}
+	b.n = len(jobs)
+	b.left.Store(int32(len(jobs)))
+	s := b.session
+	err := s.serving.admit(b.n)
+	if err == nil {
+		if err = s.lane.SubmitAll(s.ctx, jobs); err == nil {
+			return
+		}
+		s.serving.done(b.n)
+	}
+	b.n = 0
+	e := refusal(err)
+	for _, j := range jobs {
+		r := j.(*request)
+		if r.slot < 0 {
+			s.stats.dropped.Add(1)
+			continue
+		}
+		out := newOutgoing()
+		out.msg.Body = envelope.AppendError(out.msg.Body, r.msg.ID, int(e.Code), e.Message, e.Data)
+		b.slots[r.slot] = out
+	}
+	b.finish()
+}
+
+// done takes the answer to one request, nil for a notification.
+func (b *batchAnswer) done(r *request, out *outgoing) {
+	if r.slot >= 0 {
+		b.slots[r.slot] = out
+	}
+	if b.left.Add(-1) == 0 {
+		b.finish()
+	}
+}
+
+// finish sends the array, or nothing if there is nothing to answer.
+func (b *batchAnswer) finish() {
+	s := b.session
+	if len(b.slots) == 0 {
+		s.settle(b.message, transport.Accepted)
+		s.serving.done(b.n)
+		return
+	}
+	all := newOutgoing()
+	all.msg.Body = append(all.msg.Body, '[')
+	for i, out := range b.slots {
+		if i > 0 {
+			all.msg.Body = append(all.msg.Body, ',')
+		}
+		all.msg.Body = append(all.msg.Body, out.msg.Body...)
+		out.free()
+	}
+	all.msg.Body = append(all.msg.Body, ']')
+	s.answer(b.message, all, b.n)
+}

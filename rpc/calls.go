@@ -1,0 +1,252 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A waiter waits for the answer to one call.
+type waiter struct {
+	id     uint64
+	answer answer
+	ready  chan struct{} // gets one token when answer is set; nil for a member of a batch
+	group  *group        // nil for a call that went alone
+	sent   bool
+}
+
+// An answer is what a response held, or why there is none.
+type answer struct {
+	result, fault []byte // raw, of the message's body
+	err           error  // NotSent or Unknown, if neither is there
+	outcome       Outcome
+}
+
+// A group is the calls of one batch.
+type group struct {
+	id    transport.ID // of the message
+	left  int          // members that wait
+	ready chan struct{}
+	all   []*waiter
+}
+
+// calls are the calls of this end that wait for an answer. Their number is
+// bounded; answers find them by id alone, on this connection alone.
+type calls struct {
+	slots   chan struct{} // one for each call in flight
+	batches chan struct{} // held by the batch that waits for slots
+
+	mu      sync.Mutex // protects the fields below
+	waiting map[uint64]*waiter
+	groups  map[*group]struct{}
+	lastID  uint64
+	epoch   uint64 // how often the connection was lost
+	closed  error
+}
+
+var waiters = sync.Pool{New: func() any { return &waiter{ready: make(chan struct{}, 1)} }}
+
+func (c *calls) init(limit int) {
+	c.slots, c.batches = make(chan struct{}, limit), make(chan struct{}, 1)
+}
+
+// reserve waits for n places among the calls in flight.
+func (c *calls) reserve(ctx context.Context, n int) error {
+	for i := range n {
+		select {
+		case c.slots <- struct{}{}:
+			continue
+		default:
+		}
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			c.release(i)
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (c *calls) release(n int) {
+	for range n {
+		<-c.slots
+	}
+}
+
+// begin gives ids to calls that are about to be sent, and lets them be
+// answered. It returns the epoch for sent.
+func (c *calls) begin(g *group, ws ...*waiter) (epoch uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed != nil {
+		return 0, c.closed
+	}
+	if c.waiting == nil {
+		c.waiting = make(map[uint64]*waiter)
+	}
+	for _, w := range ws {
+		c.lastID++
+		w.id, w.group, w.sent, w.answer = c.lastID, g, false, answer{}
+		c.waiting[w.id] = w
+	}
+	if g != nil {
+		if c.groups == nil {
+			c.groups = make(map[*group]struct{})
+		}
+		g.left, g.all = len(ws), ws
+		g.id = transport.NumberID(ws[0].id)
+		c.groups[g] = struct{}{}
+	}
+	return c.epoch, nil
+}
+
+// sent notes that a call has been sent. If the connection was lost since begin,
+// nobody can tell by which it went, and its outcome is unknown.
+func (c *calls) sent(epoch uint64, ws ...*waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range ws {
+		w.sent = true
+		if c.epoch != epoch && c.waiting[w.id] == w {
+			c.settle(w, answer{err: transport.ErrReconnecting, outcome: Unknown})
+		}
+	}
+}
+
+// abandon takes a call back; false means that it has been answered meanwhile.
+func (c *calls) abandon(w *waiter) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting[w.id] != w {
+		return false
+	}
+	delete(c.waiting, w.id)
+	return true
+}
+
+// settle gives a waiter its answer. It needs mu.
+func (c *calls) settle(w *waiter, a answer) {
+	delete(c.waiting, w.id)
+	w.answer = a
+	if w.group == nil {
+		w.ready <- struct{}{}
+		return
+	}
+	if w.group.left--; w.group.left == 0 {
+		delete(c.groups, w.group)
+		close(w.group.ready)
+	}
+}
+
+// settleGroup gives all members that still wait the same answer. It needs mu.
+func (c *calls) settleGroup(g *group, a answer) {
+	for _, w := range g.all {
+		if c.waiting[w.id] == w {
+			c.settle(w, a)
+		}
+	}
+}
+
+// lose ends all calls that were sent by a connection that is gone.
+func (c *calls) lose(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	for _, w := range c.waiting {
+		if w.sent {
+			c.settle(w, answer{err: err, outcome: Unknown})
+		}
+	}
+}
+
+// close ends all calls, and refuses new ones.
+func (c *calls) close(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed != nil {
+		return
+	}
+	c.closed = err
+	for _, w := range c.waiting {
+		if w.sent { // the others will learn from Send
+			c.settle(w, answer{err: err, outcome: Unknown})
+		}
+	}
+	c.epoch++
+}
+
+// answered hands a response to the call that waits for it.
+func (s *session) answered(m *transport.Message, msg *envelope.Message) {
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	s.match(m, msg)
+}
+
+// match finds whose answer msg is. It needs calls.mu.
+func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
+	c := &s.calls
+	a := answer{result: msg.Result, fault: msg.Error, outcome: Answered}
+	if msg.Reason != "" {
+		a = answer{err: errors.Join(ErrBadAnswer, errors.New(msg.Reason)), outcome: Unknown}
+	}
+	if id, ok := number(msg.ID); ok {
+		if w := c.waiting[id]; w != nil {
+			g := w.group
+			c.settle(w, a)
+			return g
+		}
+	} else if g := c.groupOf(m); g != nil && (msg.ID == nil || string(msg.ID) == "null") && a.result == nil {
+		c.settleGroup(g, a) // one error for the whole batch
+		return g
+	}
+	s.stats.stray.Add(1)
+	s.log.Debug("answer to no call", "id", string(msg.ID))
+	return nil
+}
+
+// groupOf returns the batch that a body without ids answers: the one whose
+// message it names, or the only one if nothing else waits. It needs mu.
+func (c *calls) groupOf(m *transport.Message) *group {
+	for g := range c.groups {
+		if m.CorrelationID.String() == g.id.String() || m.CorrelationID.IsZero() && g.left == len(c.waiting) {
+			return g
+		}
+	}
+	return nil
+}
+
+// answeredBatch hands out the responses of a batch, and ends the calls of the
+// same batch that it lacks.
+func (s *session) answeredBatch(m *transport.Message, msgs []envelope.Message) {
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	var g *group
+	for i := range msgs {
+		if msgs[i].Kind == envelope.Response {
+			if of := s.match(m, &msgs[i]); of != nil {
+				g = of
+			}
+		}
+	}
+	if g != nil {
+		s.calls.settleGroup(g, answer{err: ErrNoAnswer, outcome: Unknown})
+	}
+}
+
+// number reads an id that this end may have given.
+func number(id []byte) (n uint64, ok bool) {
+	if len(id) == 0 || len(id) > 19 || id[0] == '0' {
+		return 0, false
+	}
+	for _, c := range id {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}

@@ -1,0 +1,351 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A Client calls the methods of the peer at the other end of a connection, and
+// serves the peer's calls if it has a [Mux]. It is safe for concurrent use, and
+// meant to be shared: calls of many goroutines travel together.
+type Client struct {
+	s  *session
+	to string // destination of requests; "" is that of the connection
+
+	owner *clientOwner // nil for the client of a [Request]
+}
+
+// clientOwner is what a client that was made by NewClient has to end.
+type clientOwner struct {
+	queue *queue.Queue // nil if it is somebody else's
+	once  sync.Once
+	done  chan struct{}
+	err   error
+}
+
+// ClientOptions adjust a [Client]. A nil pointer means the defaults.
+type ClientOptions struct {
+	// Codec encodes params and decodes results. Nil means [JSON].
+	Codec Codec
+	// InFlight is how many calls may wait for their answers; further ones wait
+	// for a place. Zero means 1024.
+	InFlight int
+	// Mux serves the calls of the peer. Nil answers them with
+	// [CodeMethodNotFound].
+	Mux *Mux
+	// Queue runs the handlers of Mux. Nil means one of the client's own.
+	Queue *queue.Queue
+	// Limits bound what the peer may send.
+	Limits Limits
+	// Logger gets records of what has no other way out. Nil discards them.
+	Logger *slog.Logger
+	// Transport adjusts the connection that [Dial] makes.
+	Transport *transport.DialOptions
+	// Reconnect, if it is not nil, makes [Dial] reconnect when the connection
+	// is lost, and adjusts how. Its DialOptions count instead of Transport.
+	Reconnect *transport.RedialOptions
+}
+
+// Limits bound the JSON that a peer may send. Zero fields mean the defaults.
+type Limits struct {
+	// Depth is how deep arrays and objects may nest. Zero means 1000.
+	Depth int
+	// Batch is how many requests a batch may have. Zero means 1000.
+	Batch int
+	// InFlight is how many requests of one connection may wait or run. Further
+	// ones are answered with [CodeBusy]. Zero means 1024.
+	InFlight int
+	// NullParams takes "params":null for no params, and ScalarParams any other
+	// scalar x for [x], for peers that send them. By default both are
+	// [CodeInvalidRequest].
+	NullParams, ScalarParams bool
+}
+
+func (l Limits) envelope() envelope.Limits {
+	return envelope.Limits{Depth: l.Depth, Batch: l.Batch, NullParams: l.NullParams, ScalarParams: l.ScalarParams}
+}
+
+// Dial connects to the server or broker at rawURL (see [transport.Dial]) and
+// returns a Client. The wire's package must have been imported.
+func Dial(ctx context.Context, rawURL string, o *ClientOptions) (*Client, error) {
+	if o == nil {
+		o = new(ClientOptions)
+	}
+	var conn transport.Conn
+	var err error
+	if o.Reconnect != nil {
+		conn, err = transport.Redial(ctx, rawURL, o.Reconnect)
+	} else {
+		conn, err = transport.Dial(ctx, rawURL, o.Transport)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(conn, o), nil
+}
+
+// NewClient returns a Client over conn, which it owns.
+func NewClient(conn transport.Conn, o *ClientOptions) *Client {
+	if o == nil {
+		o = new(ClientOptions)
+	}
+	owner := &clientOwner{done: make(chan struct{})}
+	q := o.Queue
+	if q == nil {
+		q = queue.New(&queue.Options{Logger: o.Logger})
+		owner.queue = q
+	}
+	inFlight := or(o.Limits.InFlight, 1024)
+	c := &Client{owner: owner, s: newSession(conn, sessionOptions{
+		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
+		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger),
+	})}
+	go func() {
+		defer close(owner.done)
+		owner.err = c.s.run()
+		if owner.queue != nil {
+			_ = owner.queue.Close(c.s.ctx) // which has ended: running handlers are told so
+		}
+	}()
+	return c
+}
+
+func or(v, def int) int {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+func orJSON(c Codec) Codec {
+	if c == nil {
+		return JSON()
+	}
+	return c
+}
+
+func orDiscard(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
+
+// Call calls method and decodes its result into what result points to; a nil
+// result throws it away. params is encoded and must become an array or an
+// object; nil sends none. A [json.RawMessage] is sent as it is.
+//
+// ctx bounds the call: if it ends before the request has left, the call was not
+// sent; if it ends later, the outcome is unknown. The error is an [*Error] if
+// the server answered with one, a [*ResultError] if its result does not fit, or
+// else a [*CallError]; see [OutcomeOf].
+func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	w, err := c.start(ctx, method, params)
+	if err != nil {
+		return err
+	}
+	return c.finish(ctx, w, method, result)
+}
+
+// start sends a call. Its place in flight is held until finish.
+func (c *Client) start(ctx context.Context, method string, params any) (*waiter, error) {
+	calls := &c.s.calls
+	if err := ctx.Err(); err != nil {
+		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
+	}
+	if err := calls.reserve(ctx, 1); err != nil {
+		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	w := waiters.Get().(*waiter)
+	if err := c.send(ctx, w, method, params); err != nil {
+		calls.release(1)
+		waiters.Put(w)
+		return nil, err
+	}
+	return w, nil
+}
+
+// send encodes and sends the request that w waits for. If w was answered in
+// spite of an error, there is none.
+func (c *Client) send(ctx context.Context, w *waiter, method string, params any) error {
+	replyTo, err := c.replyAddress(ctx)
+	if err != nil {
+		return failed(method, err)
+	}
+	epoch, err := c.s.calls.begin(nil, w)
+	if err != nil {
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	out := newOutgoing()
+	defer out.free()
+	out.msg.To, out.msg.ReplyTo, out.msg.ContentType = c.to, replyTo, contentType
+	var digits [20]byte
+	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params)
+	if err != nil {
+		c.s.calls.abandon(w)
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
+		if c.s.calls.abandon(w) {
+			return failed(method, err)
+		}
+		return nil
+	}
+	c.s.calls.sent(epoch, w)
+	return nil
+}
+
+func (c *Client) replyAddress(ctx context.Context) (string, error) {
+	if c.s.replies == nil {
+		return "", nil
+	}
+	return c.s.replies.ReplyAddress(ctx)
+}
+
+// appendRequest appends a request, or a notification if id is nil.
+func (c *Client) appendRequest(dst, id []byte, method string, params any) ([]byte, error) {
+	if params == nil {
+		return envelope.AppendTail(envelope.AppendRequestOpen(dst, id, method)), nil
+	}
+	dst = envelope.AppendRequestHead(dst, id, method)
+	at := len(dst)
+	dst, err := c.s.codec.Append(dst, params)
+	switch {
+	case err != nil:
+		return dst, err
+	case len(dst) == at || dst[at] != '[' && dst[at] != '{':
+		return dst, ErrParams
+	}
+	return envelope.AppendTail(dst), nil
+}
+
+// finish waits for the answer and decodes it.
+func (c *Client) finish(ctx context.Context, w *waiter, method string, result any) error {
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		if c.s.calls.abandon(w) {
+			w.answer = answer{err: context.Cause(ctx), outcome: Unknown}
+		} else {
+			<-w.ready
+		}
+	}
+	a := w.answer
+	w.answer = answer{}
+	waiters.Put(w)
+	c.s.calls.release(1)
+	return c.decode(a, method, result)
+}
+
+// decode turns an answer into what Call returns.
+func (c *Client) decode(a answer, method string, result any) error {
+	switch {
+	case a.err != nil:
+		return &CallError{Method: method, Outcome: a.outcome, Err: a.err}
+	case a.fault != nil:
+		return decodeError(c.s.codec, a.fault)
+	case result == nil:
+		return nil
+	}
+	if err := c.s.codec.Decode(a.result, result); err != nil {
+		return &ResultError{Method: method, Err: err}
+	}
+	return nil
+}
+
+// decodeError decodes an error object. One that is malformed is still an
+// answer.
+func decodeError(c Codec, raw []byte) error {
+	var e struct {
+		Code    int64           `json:"code"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := c.Decode(raw, &e); err != nil {
+		return &Error{Code: CodeInternal, Message: "the peer sent a malformed error object", Data: append(json.RawMessage(nil), raw...)}
+	}
+	return &Error{Code: Code(e.Code), Message: e.Message, Data: e.Data}
+}
+
+// Notify calls method without wanting an answer. A nil error says that the
+// notification is on its way. Its params are as in Call.
+func (c *Client) Notify(ctx context.Context, method string, params any) error {
+	out := newOutgoing()
+	defer out.free()
+	out.msg.To, out.msg.ContentType = c.to, contentType
+	var err error
+	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params); err != nil {
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
+		return failed(method, err)
+	}
+	return nil
+}
+
+// Call is [Client.Call] with the result as a value.
+func Call[R any](ctx context.Context, c *Client, method string, params any) (R, error) {
+	var r R
+	err := c.Call(ctx, method, params, &r)
+	return r, err
+}
+
+// Go sends a call and returns a future for its result at once. A call that
+// could not be sent is an already failed future. ctx bounds the call, not the
+// wait for the future. Go waits only for a place in flight and room in the send
+// buffer, within ctx.
+func Go[R any](ctx context.Context, c *Client, method string, params any) *queue.Future[R] {
+	w, err := c.start(ctx, method, params)
+	if err != nil {
+		return queue.Failed[R](err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	p := queue.NewPromise[R]()
+	p.OnCancel(cancel)
+	go func() {
+		defer cancel(nil)
+		var r R
+		if err := c.finish(ctx, w, method, &r); err != nil {
+			p.Reject(err)
+			return
+		}
+		p.Resolve(r)
+	}()
+	return p.Future()
+}
+
+// Close says goodbye and closes the connection; calls that wait end as unknown.
+// It returns when the client's goroutines have ended, and may be called again.
+// On the client of a [Request] it does nothing: the connection is the server's.
+func (c *Client) Close() error {
+	if c.owner == nil {
+		return nil
+	}
+	c.owner.once.Do(func() { _ = c.s.conn.Close() })
+	<-c.owner.done
+	return nil
+}
+
+// Done is closed when the connection has ended for good.
+func (c *Client) Done() <-chan struct{} { return c.s.ctx.Done() }
+
+// Err returns why the connection ended, or nil while it lasts.
+func (c *Client) Err() error { return context.Cause(c.s.ctx) }
+
+// Info says what was negotiated with the peer.
+func (c *Client) Info() *transport.Info { return c.s.conn.Info() }
+
+// Flush waits until all that was sent so far is with the operating system.
+func (c *Client) Flush(ctx context.Context) error {
+	if f, ok := transport.As[transport.Flusher](c.s.conn); ok {
+		return f.Flush(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package envelope
+
+import "math"
+
+// IsArray tells whether raw, a value without white space before it, is an
+// array. Nil is not.
+func IsArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
+
+// IsObject tells whether raw, a value without white space before it, is an
+// object. Nil is not.
+func IsObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// Elements appends the elements of array to dst and returns the extended
+// slice. The elements are raw values that alias array. It is meant for a value
+// that [Scan] has checked; of anything else it returns the elements up to
+// where the array ends or the grammar breaks.
+func Elements(array []byte, dst [][]byte) [][]byte {
+	if !IsArray(array) {
+		return dst
+	}
+	s := scanner{body: array, maxDepth: math.MaxInt}
+	for i := space(array, 1); i < len(array) && array[i] != ']'; {
+		end := s.value(i, 0)
+		if end < 0 {
+			break
+		}
+		dst = append(dst, array[i:end:end])
+		if i = space(array, end); i < len(array) && array[i] == ',' {
+			i = space(array, i+1)
+		} else {
+			break
+		}
+	}
+	return dst
+}
+
+// Members calls yield for each member of object, in order, until it returns
+// false. The name is without quotes and escapes; it aliases object if it was
+// written without escapes. The value is raw and aliases object. Duplicate
+// names are all reported, and names are not checked for UTF-8 (half a
+// surrogate pair becomes U+FFFD). Members is meant for a value that [Scan] has
+// checked; of anything else it reports the members up to where the object
+// ends or the grammar breaks.
+func Members(object []byte, yield func(name, value []byte) bool) {
+	if !IsObject(object) {
+		return
+	}
+	s := scanner{body: object, maxDepth: math.MaxInt}
+	for i := space(object, 1); i < len(object) && object[i] == '"'; {
+		quote, escaped := s.text(i + 1)
+		if quote < 0 {
+			return
+		}
+		name := object[i+1 : quote-1 : quote-1]
+		if escaped {
+			name, _ = unescape(make([]byte, 0, len(name)), name)
+		}
+		if i = s.colon(quote); i < 0 {
+			return
+		}
+		end := s.value(i, 0)
+		if end < 0 || !yield(name, object[i:end:end]) {
+			return
+		}
+		if i = space(object, end); i >= len(object) || object[i] != ',' {
+			return
+		}
+		i = space(object, i+1)
+	}
+}

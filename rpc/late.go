@@ -1,0 +1,93 @@
+package rpc
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// pauseAt is how many bytes of answers may wait for a peer that does not read
+// before no more of its requests are started.
+const pauseAt = 1 << 20
+
+// lateReplies are the answers for which the send buffer had no room. They are
+// sent, in order, by a goroutine that lives as long as there are any, so that a
+// peer that does not read its answers holds up no worker. Their number is
+// bounded by that of the requests in flight.
+type lateReplies struct {
+	s *session
+
+	mu      sync.Mutex // protects the fields below
+	queue   []lateReply
+	bytes   int
+	paused  bool
+	working atomic.Bool // read without mu
+	wg      sync.WaitGroup
+}
+
+type lateReply struct {
+	out     *outgoing
+	message *transport.Message
+	n       int
+}
+
+func (l *lateReplies) init(s *session) { l.s = s }
+
+// behind reports whether answers wait, so that a new one has to go behind them.
+func (l *lateReplies) behind() bool { return l.working.Load() }
+
+func (l *lateReplies) add(r lateReply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, r)
+	l.bytes += len(r.out.msg.Body)
+	if l.bytes > pauseAt && !l.paused {
+		l.paused = true
+		l.s.lane.Pause()
+	}
+	if !l.working.Swap(true) {
+		l.wg.Go(l.work)
+	}
+}
+
+func (l *lateReplies) work() {
+	for {
+		r, ok := l.next()
+		if !ok {
+			return
+		}
+		size := len(r.out.msg.Body)
+		_ = l.s.send(l.s.ctx, r.out) // an error is logged there, and all that can be done
+		l.s.answeredPeer(r.message, r.out, r.n)
+		l.sent(size)
+	}
+}
+
+func (l *lateReplies) next() (r lateReply, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.queue = nil
+		l.working.Store(false)
+		return r, false
+	}
+	r = l.queue[0]
+	l.queue[0] = lateReply{}
+	l.queue = l.queue[1:]
+	return r, true
+}
+
+func (l *lateReplies) sent(size int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bytes -= size
+	if l.paused && l.bytes <= pauseAt/2 {
+		l.paused = false
+		l.s.lane.Resume()
+	}
+}
+
+// wait returns when the goroutine has ended, which it does when the connection
+// has.
+func (l *lateReplies) wait() { l.wg.Wait() }

@@ -1,0 +1,123 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Mux finds the handler of a method by its name. Handlers are added with
+// [Handle] and [Mux.Register] before it is used; adding one later is safe too.
+// A Mux is safe for concurrent use.
+type Mux struct {
+	o MuxOptions
+
+	mu      sync.RWMutex // protects the field below
+	methods map[string]*method
+}
+
+// MuxOptions adjust a [Mux]. A nil pointer means the defaults.
+type MuxOptions struct {
+	// Codec decodes params and encodes results. Nil means [JSON].
+	Codec Codec
+	// Lenient accepts params with unknown names, and params that lack names. By
+	// default both are refused with [CodeInvalidParams].
+	Lenient bool
+}
+
+// NewMux returns a Mux without methods.
+func NewMux(o *MuxOptions) *Mux {
+	m := &Mux{methods: make(map[string]*method)}
+	if o != nil {
+		m.o = *o
+	}
+	if m.o.Codec == nil {
+		m.o.Codec = JSON()
+	}
+	return m
+}
+
+// A method is a handler made ready: it decodes params, runs, and appends the
+// JSON text of its result to dst.
+type method struct {
+	name   string
+	invoke func(ctx context.Context, params, dst []byte) ([]byte, error)
+}
+
+// add registers a method. It panics if the name cannot be used: that is a
+// mistake in the program.
+func (m *Mux) add(name string, invoke func(ctx context.Context, params, dst []byte) ([]byte, error)) {
+	if name == "" || strings.HasPrefix(name, "rpc.") {
+		panic(fmt.Sprintf("rpc: method name %q is empty or reserved (specification, section 4.3)", name))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.methods[name]; taken {
+		panic(fmt.Sprintf("rpc: method %s is registered twice", name))
+	}
+	m.methods[name] = &method{name: name, invoke: invoke}
+}
+
+// find returns the method called name, or nil.
+func (m *Mux) find(name []byte) *method {
+	if m == nil {
+		return nil
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.methods[string(name)]
+}
+
+// Methods returns the names of the methods in order.
+func (m *Mux) Methods() []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	names := make([]string, 0, len(m.methods))
+	for name := range m.methods {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Handle registers fn as a method.
+//
+// A struct P takes params by name (an object whose names are those of P's
+// fields) and by position (an array in the order of P's fields). Names match
+// exactly. A field that is a pointer, or has the option omitempty or omitzero,
+// may be left out; others may not, nor may there be unknown names, unless the
+// Mux is Lenient. A slice or array P takes an array, a map an object;
+// [json.RawMessage] and any take either as it is, and null without params; any
+// other P takes an array of one. struct{} takes none.
+//
+// fn runs on a worker of the server's queue. Its ctx ends when the connection
+// does. A plain error is answered with [CodeHandler] and its text, an [*Error]
+// as it is, a panic with [CodeInternal]. Handle panics if the name is taken,
+// empty or begins with "rpc.", or if P cannot be decoded.
+func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {
+	b := newBinder[P](m.o)
+	codec := m.o.Codec
+	m.add(name, func(ctx context.Context, params, dst []byte) ([]byte, error) {
+		var p P
+		if err := b.bind(params, &p); err != nil {
+			return dst, err
+		}
+		r, err := fn(ctx, p)
+		if err != nil {
+			return dst, err
+		}
+		return appendResult(codec, dst, &r)
+	})
+}
+
+// appendResult appends a result, and blames the handler if it cannot be
+// encoded.
+func appendResult(c Codec, dst []byte, r any) ([]byte, error) {
+	out, err := c.Append(dst, r)
+	if err != nil {
+		return dst, &Error{Code: CodeInternal, Message: "the result cannot be encoded: " + err.Error()}
+	}
+	return out, nil
+}

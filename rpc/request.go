@@ -1,0 +1,149 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A request is one call or notification being served. It is its own job in the
+// queue and its handler's own context, so that serving it takes one allocation.
+type request struct {
+	context.Context // ends with the connection
+
+	session *session
+	message *transport.Message
+	msg     envelope.Message
+	batch   *batchAnswer // nil for a request that came alone
+	slot    int          // in the batch
+}
+
+type requestKey struct{}
+
+// Value finds the request in its own context.
+func (r *request) Value(key any) any {
+	if key == (requestKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
+
+// Run serves the request on a worker of the queue.
+func (r *request) Run(ctx context.Context) {
+	if r.msg.Kind == envelope.Notification {
+		if _, err := r.call(ctx, nil); err != nil {
+			r.session.log.Debug("notification failed", "method", string(r.msg.Method), "err", err)
+		}
+		r.done(nil)
+		return
+	}
+	out := newOutgoing()
+	out.msg.Body = r.appendAnswer(ctx, out.msg.Body)
+	r.done(out)
+}
+
+// appendAnswer runs the handler and appends the response.
+func (r *request) appendAnswer(ctx context.Context, dst []byte) []byte {
+	start := len(dst)
+	dst = envelope.AppendResultHead(dst, r.msg.ID)
+	dst, err := r.call(ctx, dst)
+	if err != nil {
+		e := errorOf(err)
+		return envelope.AppendError(dst[:start], r.msg.ID, int(e.Code), e.Message, validData(e.Data))
+	}
+	return envelope.AppendTail(dst)
+}
+
+// call runs the handler, and contains its panic.
+func (r *request) call(ctx context.Context, dst []byte) (out []byte, err error) {
+	m := r.session.mux.find(r.msg.Method)
+	if m == nil {
+		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			r.session.log.LogAttrs(ctx, slog.LevelError, "handler panicked",
+				slog.String("method", m.name), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			out, err = dst, &Error{Code: CodeInternal, Message: "internal error"}
+		}
+	}()
+	return m.invoke(ctx, r.msg.Params, dst)
+}
+
+// Drop is called when the request will never run: it was admitted, but the
+// connection or the queue has ended since.
+func (r *request) Drop(err error) {
+	if r.msg.Kind == envelope.Notification {
+		r.done(nil)
+		return
+	}
+	out := newOutgoing()
+	e := refusal(err)
+	out.msg.Body = envelope.AppendError(out.msg.Body, r.msg.ID, int(e.Code), e.Message, e.Data)
+	r.done(out)
+}
+
+// done hands over the answer, or nil where none is due.
+func (r *request) done(out *outgoing) {
+	if r.batch != nil {
+		r.batch.done(r, out)
+		return
+	}
+	if out == nil {
+		r.session.settle(r.message, transport.Accepted)
+		r.session.serving.done(1)
+		return
+	}
+	r.session.answer(r.message, out, 1)
+}
+
+// answer sends an answer on its way and closes the account of n requests.
+func (s *session) answer(m *transport.Message, out *outgoing, n int) {
+	out.to(m)
+	if s.late.behind() || errors.Is(s.send(noWait, out), transport.ErrBusy) {
+		s.late.add(lateReply{out: out, message: m, n: n})
+		return
+	}
+	s.answeredPeer(m, out, n)
+}
+
+func (s *session) answeredPeer(m *transport.Message, out *outgoing, n int) {
+	out.free()
+	s.settle(m, transport.Accepted)
+	s.serving.done(n)
+}
+
+// noWait is a context that has ended, with which Send only tries.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// send sends an answer, or in its place an error if it is too large.
+func (s *session) send(ctx context.Context, out *outgoing) error {
+	err := s.conn.Send(ctx, &out.msg)
+	if errors.Is(err, transport.ErrTooLarge) {
+		s.tooLarge(out, err)
+		err = s.conn.Send(ctx, &out.msg)
+	}
+	if err != nil && !errors.Is(err, transport.ErrBusy) {
+		s.log.Debug("answer not sent", "err", err)
+	}
+	return err
+}
+
+// tooLarge replaces an answer that cannot be sent by an error that says so.
+func (s *session) tooLarge(out *outgoing, cause error) {
+	var id []byte
+	if msgs, isBatch, _ := envelope.Scan(out.msg.Body, &s.envelope, nil); !isBatch && len(msgs) == 1 {
+		id = append(id, msgs[0].ID...)
+	}
+	e := Errorf(CodeInternal, "the answer cannot be sent: %v", cause)
+	out.msg.Body = envelope.AppendError(out.msg.Body[:0], id, int(e.Code), e.Message, nil)
+}

@@ -1,0 +1,236 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A Server answers the requests of any number of connections, whatever their
+// wires, with the handlers of one [Mux] on one queue. Its methods are safe for
+// concurrent use.
+type Server struct {
+	mux   *Mux
+	o     ServerOptions
+	queue *queue.Queue
+	owned bool // the queue was made here
+
+	mu       sync.Mutex // protects the fields below
+	sessions map[*session]struct{}
+	closed   bool
+	wg       sync.WaitGroup
+}
+
+// ServerOptions adjust a [Server]. A nil pointer means the defaults.
+type ServerOptions struct {
+	// Queue runs the handlers; its depth and number of workers bound them all.
+	// Nil means one of the server's own with the defaults of [queue.Options].
+	Queue *queue.Queue
+	// Width is how many handlers may run at once for one connection, so that
+	// one peer cannot take all workers. Zero means 64.
+	Width int
+	// Limits bound what one peer may send.
+	Limits Limits
+	// Codec is for the calls that handlers make to their callers. Nil means
+	// [JSON].
+	Codec Codec
+	// Logger gets records of what has no other way out. Nil discards them.
+	Logger *slog.Logger
+}
+
+// An Acceptor hands out connections; [*transport.Listener] is one.
+type Acceptor interface {
+	// Accept returns the next connection, or an error that wraps
+	// [transport.ErrClosed] when there will be none.
+	Accept(ctx context.Context) (transport.Conn, error)
+}
+
+// ErrServerClosed is returned by Serve and ServeConn after Shutdown.
+var ErrServerClosed = errors.New("rpc: server closed")
+
+// NewServer returns a Server with the methods of mux. Shutdown must be called
+// to end its goroutines.
+func NewServer(mux *Mux, o *ServerOptions) *Server {
+	s := &Server{mux: mux, sessions: make(map[*session]struct{})}
+	if o != nil {
+		s.o = *o
+	}
+	s.o.Width, s.o.Limits.InFlight = or(s.o.Width, 64), or(s.o.Limits.InFlight, 1024)
+	s.o.Codec, s.o.Logger = orJSON(s.o.Codec), orDiscard(s.o.Logger)
+	if s.queue = s.o.Queue; s.queue == nil {
+		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
+	}
+	return s
+}
+
+// Serve serves the connections of a until it is closed or ctx ends, and then
+// returns nil, ErrServerClosed after Shutdown, or why accepting failed. The
+// connections live on.
+func (s *Server) Serve(ctx context.Context, a Acceptor) error {
+	for {
+		conn, err := a.Accept(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil || errors.Is(err, transport.ErrClosed):
+			return nil
+		default:
+			return err
+		}
+		sess, err := s.open(conn)
+		if err != nil {
+			_ = conn.Close()
+			return err
+		}
+		go s.run(sess)
+	}
+}
+
+// ServeConn serves one connection, which it owns, until it ends, and returns
+// why; nil if the peer closed it. A connection to a broker with subscriptions
+// to queues of requests is served in the same way.
+func (s *Server) ServeConn(conn transport.Conn) error {
+	sess, err := s.open(conn)
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	if err := s.run(sess); !errors.Is(err, transport.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// open makes a session. Whoever gets it has to run it.
+func (s *Server) open(conn transport.Conn) (*session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrServerClosed
+	}
+	sess := newSession(conn, sessionOptions{
+		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
+		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
+		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
+	})
+	s.sessions[sess] = struct{}{}
+	s.wg.Add(1)
+	return sess, nil
+}
+
+func (s *Server) run(sess *session) error {
+	defer s.wg.Done()
+	sess.log.Debug("connected", "wire", sess.conn.Info().Scheme, "user", sess.conn.Info().User)
+	err := sess.run()
+	sess.log.Debug("disconnected", "err", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, sess)
+	return err
+}
+
+// Connections returns how many connections are being served.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// Shutdown refuses new requests with [CodeShuttingDown], answers those it has
+// accepted, closes the connections, and returns when all goroutines of the
+// server have ended. If ctx ends first, the contexts of handlers that still run
+// are cancelled, what waits is dropped, the connections are closed, and the
+// error says how many requests were not answered. Close listeners before.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	sessions := make([]*session, 0, len(s.sessions))
+	for sess := range s.sessions {
+		sessions = append(sessions, sess)
+	}
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	unanswered := 0
+	for _, sess := range sessions {
+		wg.Go(func() {
+			if sess.serving.drain(ctx) != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				unanswered += sess.serving.inFlight()
+			}
+			sess.cancel(ErrServerClosed)
+			_ = sess.conn.Close()
+		})
+	}
+	wg.Wait()
+	s.wg.Wait()
+	var err error
+	if s.owned {
+		err = s.queue.Close(ctx)
+	}
+	if unanswered > 0 {
+		return fmt.Errorf("rpc: %d requests were not answered in time: %w", unanswered, context.Cause(ctx))
+	}
+	return err
+}
+
+// A Request is what a handler can learn about the call it serves.
+type Request struct {
+	// Method is the one called.
+	Method string
+	// Notification says that there will be no answer.
+	Notification bool
+	// Info is about the connection: the wire, the peer's address, user and
+	// certificate.
+	Info *transport.Info
+	// Headers are those of the message, where the wire has any.
+	Headers []transport.Header
+
+	r *request
+}
+
+// FromContext returns the request that a handler serves, given the handler's
+// context or one made from it; ok is false for any other.
+func FromContext(ctx context.Context) (req Request, ok bool) {
+	r, ok := ctx.Value(requestKey{}).(*request)
+	if !ok {
+		return Request{}, false
+	}
+	return Request{
+		Method: string(r.msg.Method), Notification: r.msg.Kind == envelope.Notification,
+		Info: r.session.conn.Info(), Headers: r.message.Headers, r: r,
+	}, true
+}
+
+// Client returns a client that calls back whoever made the request, over the
+// same connection. Its calls fail with [CodeMethodNotFound] unless the caller
+// serves methods too, and with [transport.ErrNoRoute] if the wire needs a reply
+// address and the request had none.
+func (q Request) Client() *Client { return &Client{s: q.r.session, to: q.r.message.ReplyTo} }
+
+// validData returns data if it is JSON, else nil: a handler's mistake in it
+// must not make the answer unreadable.
+func validData(data json.RawMessage) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	if out, err := appendRaw(nil, data); err == nil {
+		return out
+	}
+	return nil
+}
+
+// faultData is the error data for a body that is over a limit.
+func faultData(f *envelope.Fault) json.RawMessage {
+	if f.Max == 0 {
+		return nil
+	}
+	return fmt.Appendf(nil, `{"max":%d}`, f.Max)
+}

@@ -1,0 +1,212 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
+
+// A session is one connection, on which both ends may call. One goroutine
+// receives: it hands answers to those who wait for them, and requests to the
+// queue, and never waits for either. Answers leave by the goroutine that made
+// them.
+type session struct {
+	conn     transport.Conn
+	replies  transport.ReplyAddresser // nil if answers need no address
+	mux      *Mux
+	codec    Codec
+	lane     *queue.Lane
+	envelope envelope.Limits
+	log      *slog.Logger
+
+	ctx    context.Context // ends with the connection
+	cancel context.CancelCauseFunc
+
+	calls   calls
+	serving serving
+	late    lateReplies
+	scratch []envelope.Message // of the receiving goroutine
+	stats   counters
+}
+
+type counters struct {
+	stray, dropped atomic.Uint64
+}
+
+// sessionOptions are what clients and servers have in common.
+type sessionOptions struct {
+	mux      *Mux
+	codec    Codec
+	lane     *queue.Lane
+	envelope envelope.Limits
+	inFlight int // requests of the peer
+	outgoing int // calls of ours
+	log      *slog.Logger
+}
+
+func newSession(conn transport.Conn, o sessionOptions) *session {
+	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log}
+	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.calls.init(o.outgoing)
+	s.serving.limit = o.inFlight
+	s.late.init(s)
+	return s
+}
+
+// run receives until the connection ends, and then settles every account. It
+// returns why the connection ended.
+func (s *session) run() error {
+	for {
+		m, err := s.conn.Recv(context.Background())
+		switch {
+		case err == nil:
+			s.receive(m)
+		case errors.Is(err, transport.ErrReconnecting):
+			s.log.Warn("connection lost", "err", err)
+			s.calls.lose(err)
+		default:
+			s.end(err)
+			return err
+		}
+	}
+}
+
+func (s *session) end(err error) {
+	s.cancel(err)
+	s.calls.close(err)
+	s.lane.Close(err)
+	s.late.wait()
+	if err := s.conn.Close(); err != nil {
+		s.log.Debug("closing the connection", "err", err)
+	}
+}
+
+// receive sorts one body.
+func (s *session) receive(m *transport.Message) {
+	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
+	s.scratch = msgs[:0]
+	switch {
+	case fault != nil:
+		s.refuse(m, nil, faultError(fault))
+	case isBatch:
+		s.receiveBatch(m, msgs)
+	case msgs[0].Kind == envelope.Response:
+		s.answered(m, &msgs[0])
+		s.settle(m, transport.Accepted)
+	case msgs[0].Kind == envelope.Invalid:
+		s.refuse(m, msgs[0].ID, invalidRequest(&msgs[0]))
+	default:
+		s.serve(m, msgs[0])
+	}
+	clear(msgs) // they keep the body alive
+}
+
+// serve admits one request to the queue.
+func (s *session) serve(m *transport.Message, msg envelope.Message) {
+	if !s.answerable(m, msg.Kind) {
+		return
+	}
+	r := &request{Context: s.ctx, session: s, message: m, msg: msg}
+	err := s.serving.admit(1)
+	if err == nil {
+		if err = s.lane.Submit(r, r); err == nil {
+			return
+		}
+		s.serving.done(1)
+	}
+	if msg.Kind == envelope.Notification {
+		s.stats.dropped.Add(1)
+		s.log.Warn("notification dropped", "method", string(msg.Method), "err", err)
+		s.settle(m, transport.Released)
+		return
+	}
+	s.refuse(m, msg.ID, refusal(err))
+}
+
+// refusal is the error object for a request that was not admitted.
+func refusal(err error) *Error {
+	if errors.Is(err, errShuttingDown) || errors.Is(err, queue.ErrClosed) {
+		return &Error{Code: CodeShuttingDown, Message: "shutting down; nothing was executed"}
+	}
+	return &Error{Code: CodeBusy, Message: "busy; nothing was executed"}
+}
+
+// answerable rejects a request that wants an answer and names no way back.
+func (s *session) answerable(m *transport.Message, k envelope.Kind) bool {
+	if k != envelope.Request || m.ReplyTo != "" || !s.conn.Info().Addressed {
+		return true
+	}
+	s.settle(m, transport.Rejected("a request with an id needs the header reply-to, or its answer cannot be delivered"))
+	return false
+}
+
+// refuse answers a message of which nothing was executed.
+func (s *session) refuse(m *transport.Message, id []byte, e *Error) {
+	if m.ReplyTo == "" && s.conn.Info().Addressed {
+		s.settle(m, transport.Rejected(e.Message))
+		return
+	}
+	out := newOutgoing()
+	out.to(m)
+	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+	if err := s.conn.Send(s.ctx, &out.msg); err != nil {
+		s.log.Debug("error answer not sent", "err", err)
+	}
+	out.free()
+	s.settle(m, transport.Accepted)
+}
+
+func (s *session) settle(m *transport.Message, o transport.Outcome) {
+	if err := m.Settle(o); err != nil {
+		s.log.Debug("settling a message", "outcome", o.String(), "err", err)
+	}
+}
+
+func invalidRequest(m *envelope.Message) *Error {
+	return &Error{Code: CodeInvalidRequest, Message: "invalid request: " + m.Reason}
+}
+
+func faultError(f *envelope.Fault) *Error {
+	e := &Error{Code: Code(f.Code), Message: "parse error: " + f.Reason}
+	if e.Code != CodeParse {
+		e.Message = "invalid request: " + f.Reason
+	}
+	e.Data = faultData(f)
+	return e
+}
+
+// outgoing is a message being made, with its buffer.
+type outgoing struct{ msg transport.Message }
+
+var outgoings = sync.Pool{New: func() any {
+	return &outgoing{msg: transport.Message{Body: make([]byte, 0, 512)}}
+}}
+
+func newOutgoing() *outgoing { return outgoings.Get().(*outgoing) }
+
+const contentType = "application/json"
+
+// to makes o the answer to m.
+func (o *outgoing) to(m *transport.Message) {
+	o.msg.To, o.msg.CorrelationID, o.msg.ContentType = m.ReplyTo, m.CorrelationID, contentType
+	if m.CorrelationID.IsZero() {
+		o.msg.CorrelationID = m.ID
+	}
+}
+
+// free gives o back. A buffer that was used for something large is not kept.
+func (o *outgoing) free() {
+	body := o.msg.Body
+	if cap(body) > 64<<10 {
+		body = make([]byte, 0, 512)
+	}
+	o.msg = transport.Message{Body: body[:0]}
+	outgoings.Put(o)
+}

@@ -1,0 +1,228 @@
+package mem
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// The flags of a message. The fields of those that are set follow in this order.
+const (
+	hasConfirm  = 1 << iota // the sender asks for a confirm; no field
+	hasDurable              // no field
+	hasDelivery             // the number that settle is to name
+	hasSubscription
+	hasTo
+	hasReplyTo
+	hasSubject
+	hasContentType
+	hasID
+	hasCorrelationID
+	hasExpires
+	hasAttempt
+	hasHeaders
+	hasEnd // no flag: the first bit that is not one
+)
+
+// routing is what a message frame says besides the message.
+type routing struct {
+	to           string // in place of the message's
+	subscription string
+	delivery     uint64 // 0: none
+	confirm      bool
+}
+
+// headLen is at least the length of m's head, without the subscription.
+func headLen(m *transport.Message, to string) int {
+	n := 64 + textLen(to) + textLen(m.ReplyTo) + textLen(m.Subject) + textLen(m.ContentType) +
+		idLen(m.ID) + idLen(m.CorrelationID)
+	for i := range m.Headers {
+		n += textLen(m.Headers[i].Name) + textLen(m.Headers[i].Value)
+	}
+	return n
+}
+
+// appendMessage appends m as a frame.
+func appendMessage(dst []byte, m *transport.Message, r routing) []byte {
+	at := len(dst)
+	dst = append(dst, byte(kindMessage), 0, 0, 0, 0, 0, 0, 0)
+	flags := flagsOf(m, r)
+	dst = appendNumber(dst, flags)
+	if r.delivery != 0 {
+		dst = appendNumber(dst, r.delivery)
+	}
+	for _, s := range [...]string{r.subscription, r.to, m.ReplyTo, m.Subject, m.ContentType} {
+		if s != "" {
+			dst = appendText(dst, s)
+		}
+	}
+	dst = appendID(appendID(dst, m.ID), m.CorrelationID)
+	if flags&hasExpires != 0 {
+		dst = binary.AppendVarint(dst, m.Expires.Unix())
+		dst = appendNumber(dst, uint64(m.Expires.Nanosecond()))
+	}
+	if flags&hasAttempt != 0 {
+		dst = appendNumber(dst, uint64(m.Attempt))
+	}
+	if flags&hasHeaders != 0 {
+		dst = appendHeaders(dst, m.Headers)
+	}
+	setLengths(dst[at:], len(m.Body))
+	return append(dst, m.Body...)
+}
+
+func flagsOf(m *transport.Message, r routing) (flags uint64) {
+	for _, f := range [...]struct {
+		flag uint64
+		set  bool
+	}{
+		{hasConfirm, r.confirm},
+		{hasDurable, m.Durable},
+		{hasDelivery, r.delivery != 0},
+		{hasSubscription, r.subscription != ""},
+		{hasTo, r.to != ""},
+		{hasReplyTo, m.ReplyTo != ""},
+		{hasSubject, m.Subject != ""},
+		{hasContentType, m.ContentType != ""},
+		{hasID, !m.ID.IsZero()},
+		{hasCorrelationID, !m.CorrelationID.IsZero()},
+		{hasExpires, !m.Expires.IsZero()},
+		{hasAttempt, m.Attempt > 0},
+		{hasHeaders, len(m.Headers) > 0},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+func appendHeaders(dst []byte, headers []transport.Header) []byte {
+	dst = appendNumber(dst, uint64(len(headers)))
+	for i := range headers {
+		dst = appendText(appendText(dst, headers[i].Name), headers[i].Value)
+	}
+	return dst
+}
+
+// appendID appends an ID with its kind, or nothing for the zero ID.
+func appendID(dst []byte, id transport.ID) []byte {
+	if id.IsZero() {
+		return dst
+	}
+	dst = append(dst, byte(id.Kind()))
+	switch id.Kind() {
+	case transport.IDNumber:
+		return appendNumber(dst, id.Number())
+	case transport.IDUUID:
+		return append(dst, id.Bytes()...)
+	case transport.IDBinary:
+		return appendText(dst, string(id.Bytes()))
+	default:
+		return appendText(dst, id.String())
+	}
+}
+
+// idLen is at least the length of appendID's bytes.
+func idLen(id transport.ID) int {
+	switch id.Kind() {
+	case transport.IDNone:
+		return 0
+	case transport.IDNumber, transport.IDUUID:
+		return 20
+	default:
+		return 1 + textLen(id.String())
+	}
+}
+
+// parseMessage makes a Message of a frame with at most the given number of
+// headers. The body is f's.
+func parseMessage(f frame, headers int) (*transport.Message, routing, error) {
+	in := &f.head
+	flags := in.number(hasEnd - 1)
+	m := &transport.Message{Body: f.body, Durable: flags&hasDurable != 0}
+	r := routing{confirm: flags&hasConfirm != 0}
+	if flags&hasDelivery != 0 {
+		r.delivery = in.number(1<<64 - 1)
+	}
+	for _, t := range [...]struct {
+		flag uint64
+		text *string
+	}{
+		{hasSubscription, &m.Subscription},
+		{hasTo, &m.To},
+		{hasReplyTo, &m.ReplyTo},
+		{hasSubject, &m.Subject},
+		{hasContentType, &m.ContentType},
+	} {
+		if flags&t.flag != 0 {
+			*t.text = in.text()
+		}
+	}
+	if flags&hasID != 0 {
+		m.ID = in.id()
+	}
+	if flags&hasCorrelationID != 0 {
+		m.CorrelationID = in.id()
+	}
+	if flags&hasExpires != 0 {
+		m.Expires = in.time()
+	}
+	if flags&hasAttempt != 0 {
+		m.Attempt = int(in.number(1<<31 - 1))
+	}
+	if flags&hasHeaders != 0 {
+		if err := in.headers(&m.Headers, headers); err != nil {
+			return nil, r, err
+		}
+	}
+	r.subscription = m.Subscription
+	return m, r, in.end(kindMessage)
+}
+
+// headers reads headers, at most limit.
+func (f *fields) headers(to *[]transport.Header, limit int) error {
+	n := f.number(maxHead)
+	if n > uint64(limit) {
+		return tooLarge("a frame has %d headers, the limit is %d", n, limit)
+	}
+	if n > uint64(len(f.rest)/2) { // each takes two bytes
+		f.bad = true
+		return nil
+	}
+	headers := make([]transport.Header, n)
+	for i := range headers {
+		headers[i].Name = f.text()
+		headers[i].Value = f.text()
+	}
+	*to = headers
+	return nil
+}
+
+// id reads an ID and its kind.
+func (f *fields) id() transport.ID {
+	var id transport.ID
+	switch transport.IDKind(f.number(uint64(transport.IDBinary))) {
+	case transport.IDText:
+		id = transport.TextID(f.text())
+	case transport.IDNumber:
+		id = transport.NumberID(f.number(1<<64 - 1))
+	case transport.IDUUID:
+		var u [16]byte
+		copy(u[:], f.cut(16))
+		id = transport.UUIDID(u)
+	case transport.IDBinary:
+		id = transport.BinaryID([]byte(f.text()))
+	}
+	f.bad = f.bad || id.IsZero()
+	return id
+}
+
+// time reads a time as the seconds since 1970, which may be negative, and the
+// nanoseconds after that.
+func (f *fields) time() time.Time {
+	n := f.number(1<<64 - 1)
+	seconds := int64(n>>1) ^ -int64(n&1) // as encoding/binary has it
+	return time.Unix(seconds, int64(f.number(1e9-1)))
+}

@@ -1,0 +1,154 @@
+package mem
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// A delivery is a message that waits to be settled.
+type delivery struct {
+	id   uint64
+	sub  *subscription
+	done func(error) // may be nil
+}
+
+// deliver sends m once by each of subs. Nothing is sent before all have room
+// for it.
+func (c *serverConn) deliver(ctx context.Context, subs []*subscription, m *transport.Message, size int, done func(error)) error {
+	for i, s := range subs {
+		if err := c.reserve(ctx, s, done != nil); err != nil {
+			c.giveBack(subs[:i], done != nil)
+			return c.notSent("send", err)
+		}
+	}
+	ran := false
+	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+		ran = true
+		for _, s := range subs {
+			dst = appendMessage(dst, m, c.route(s, m.To, done))
+		}
+		return dst
+	})
+	switch {
+	case err == nil || ran && done != nil: // should the write have failed, then done is told
+		return nil
+	case !ran:
+		c.giveBack(subs, done != nil)
+	}
+	return err
+}
+
+// reserve waits until one more message may be sent by s.
+func (c *serverConn) reserve(ctx context.Context, s *subscription, confirm bool) error {
+	if s.limited {
+		if err := s.credit.take(ctx, c.over, s.gone); err != nil {
+			return err
+		}
+	}
+	if s.ack == transport.AckNone && !confirm {
+		return nil
+	}
+	err := c.slots.take(ctx, c.over, s.gone)
+	if err != nil && s.limited {
+		s.credit.give(1)
+	}
+	return err
+}
+
+// giveBack undoes reserve.
+func (c *serverConn) giveBack(subs []*subscription, confirm bool) {
+	for _, s := range subs {
+		if s.limited {
+			s.credit.give(1)
+		}
+		if s.ack != transport.AckNone || confirm {
+			c.slots.give(1)
+		}
+	}
+}
+
+// route notes a message in the order of writing.
+func (c *serverConn) route(s *subscription, to string, done func(error)) routing {
+	r := routing{to: to, subscription: s.id}
+	if s.ack == transport.AckNone {
+		if done != nil {
+			c.confirm.add(done)
+			r.confirm = true
+		}
+		return r
+	}
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	c.lastID++
+	r.delivery = c.lastID
+	c.unsettled = append(c.unsettled, delivery{id: r.delivery, sub: s, done: done})
+	return r
+}
+
+// settle handles settle. A message may have been settled together with a
+// later one, or by unsubscribe.
+func (c *serverConn) settle(f frame) error {
+	id, number, reason := f.head.number(1<<64-1), f.head.number(maxOutcome), f.head.text()
+	if err := f.head.end(f.kind); err != nil {
+		return err
+	}
+	c.subsMu.Lock()
+	if id > c.lastID {
+		c.subsMu.Unlock()
+		return malformed("settle of message %d, which was not sent", id)
+	}
+	i, found := slices.BinarySearchFunc(c.unsettled, id, func(d delivery, id uint64) int {
+		return cmp.Compare(d.id, id)
+	})
+	if !found {
+		c.subsMu.Unlock()
+		return nil
+	}
+	s := c.unsettled[i].sub
+	settled := c.takeOut(i+1, func(d delivery) bool {
+		return d.id == id || s.ack == transport.AckUpTo && d.sub == s
+	})
+	c.subsMu.Unlock()
+	c.release(settled, refusal(number, reason))
+	return nil
+}
+
+// takeOut takes the deliveries that match out of the first n. It needs subsMu.
+func (c *serverConn) takeOut(n int, match func(delivery) bool) (out []delivery) {
+	kept := c.unsettled[:0]
+	for _, d := range c.unsettled[:n] {
+		if match(d) {
+			out = append(out, d)
+		} else {
+			kept = append(kept, d)
+		}
+	}
+	c.unsettled = slices.Delete(c.unsettled, len(kept), n)
+	return out
+}
+
+// release lets the next messages go and tells the senders of those settled.
+func (c *serverConn) release(settled []delivery, err error) {
+	for _, d := range settled {
+		if d.sub.limited {
+			d.sub.credit.give(1)
+		}
+	}
+	c.slots.give(len(settled))
+	for _, d := range settled {
+		if d.done != nil {
+			d.done(err)
+		}
+	}
+}
+
+// left tells those whose messages were not settled that they will not be.
+func (c *serverConn) left(err error) {
+	c.subsMu.Lock()
+	settled := c.takeOut(len(c.unsettled), func(delivery) bool { return true })
+	c.subsMu.Unlock()
+	c.release(settled, &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err})
+}

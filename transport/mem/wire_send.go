@@ -1,0 +1,120 @@
+package mem
+
+import (
+	"context"
+	"sync"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// check reports why m must not be sent, and how long its frame is about.
+func (c *conn) check(m *transport.Message, to string) (size int, err error) {
+	if len(m.Body) > c.may.Message {
+		return 0, tooLarge("the body has %d bytes, the limit is %d", len(m.Body), c.may.Message)
+	}
+	if len(m.Headers) > c.may.Headers {
+		return 0, tooLarge("the message has %d headers, the limit is %d", len(m.Headers), c.may.Headers)
+	}
+	head := headLen(m, to) + maxName
+	if head > c.may.HeaderBytes {
+		return 0, tooLarge("the fields have %d bytes, the limit is %d", head, c.may.HeaderBytes)
+	}
+	return prefixLen + head + len(m.Body), nil
+}
+
+// send sends m without a subscription and has done, which may be nil, called
+// when the peer has taken it.
+func (c *conn) send(ctx context.Context, m *transport.Message, size int, to string, done func(error)) error {
+	if done == nil {
+		return c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+			return appendMessage(dst, m, routing{to: to})
+		})
+	}
+	if err := c.slots.take(ctx, c.over, nil); err != nil {
+		return c.notSent("send", err)
+	}
+	promised := false
+	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+		promised = true
+		c.confirm.add(done)
+		return appendMessage(dst, m, routing{to: to, confirm: true})
+	})
+	if promised {
+		return nil // should the write have failed, then done is told
+	}
+	c.slots.give(1)
+	return err
+}
+
+// confirmations are what a conn promised to its senders and owes to its peer.
+type confirmations struct {
+	taken uint64 // messages of the peer that asked; belongs to Recv
+
+	mu sync.Mutex // protects the fields below
+	// waiting are those who want to be told, in the order sent.
+	waiting []func(error)
+	told    uint64 // how many have been
+}
+
+func (c *confirmations) add(done func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = append(c.waiting, done)
+}
+
+// upTo takes out those whose messages are among the first n; ok is false if
+// there are none.
+func (c *confirmations) upTo(n uint64) (dones []func(error), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n <= c.told || n-c.told > uint64(len(c.waiting)) {
+		return nil, false
+	}
+	k := n - c.told
+	dones, c.waiting, c.told = c.waiting[:k:k], c.waiting[k:], n
+	return dones, true
+}
+
+// all takes out all.
+func (c *confirmations) all() (dones []func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dones, c.waiting = c.waiting, nil
+	return dones
+}
+
+// take makes a Message of a message frame, and confirms it if the peer asks.
+func (c *conn) take(f frame) (*transport.Message, routing, error) {
+	m, r, err := parseMessage(f, c.info.Limits.Headers)
+	if err == nil && r.confirm {
+		c.confirm.taken++
+		n := c.confirm.taken
+		_ = c.control("receive", kindConfirm, func(dst []byte) []byte {
+			return appendNumber(dst, n)
+		}) // should it fail, the next read says why
+	}
+	return m, r, err
+}
+
+// wasTaken handles confirm.
+func (c *conn) wasTaken(f frame) error {
+	n := f.head.number(1<<64 - 1)
+	if err := f.head.end(f.kind); err != nil {
+		return err
+	}
+	dones, ok := c.confirm.upTo(n)
+	if !ok {
+		return malformed("confirm of messages that were not sent, or that were confirmed before")
+	}
+	c.slots.give(len(dones))
+	for i, done := range dones {
+		done(nil)
+		dones[i] = nil
+	}
+	return nil
+}
+
+// control sends a frame that the peer's frames gave rise to.
+func (c *conn) control(op string, k kind, head func([]byte) []byte) error {
+	return c.stream.Control(op, func(dst []byte) []byte { return appendFrame(dst, k, head) })
+}

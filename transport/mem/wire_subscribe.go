@@ -1,0 +1,115 @@
+package mem
+
+import (
+	"slices"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// A subscription is what a client's subscribe frame asked for.
+type subscription struct {
+	id, destination string
+	ack             transport.AckMode
+	limited         bool // by credit
+	credit          credit
+	gone            chan struct{} // closed by unsubscribe
+}
+
+func appendSubscription(dst []byte, s *transport.Subscription) []byte {
+	dst = appendText(appendText(dst, s.ID), s.Destination)
+	dst = appendNumber(appendNumber(dst, uint64(s.Ack)), uint64(min(s.Credit, maxCredit)))
+	return appendHeaders(dst, s.Headers)
+}
+
+// subscribe handles subscribe. The headers mean nothing here.
+func (c *serverConn) subscribe(f frame) error {
+	in := &f.head
+	s := &subscription{id: in.text(), destination: in.text(), gone: make(chan struct{})}
+	s.ack = transport.AckMode(in.number(uint64(transport.AckUpTo)))
+	s.credit.left = int(in.number(maxCredit))
+	s.limited = s.credit.left > 0
+	var ignored []transport.Header
+	if err := in.headers(&ignored, c.info.Limits.Headers); err != nil {
+		return err
+	}
+	if err := in.end(f.kind); err != nil {
+		return err
+	}
+	if s.id == "" || len(s.id) > maxName {
+		return malformed("a subscription needs an id of at most %d bytes", maxName)
+	}
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	if slices.ContainsFunc(c.subs, func(o *subscription) bool { return o.id == s.id }) {
+		return malformed("subscription id %.40q is in use", s.id)
+	}
+	if len(c.subs) >= c.info.Limits.Subscriptions {
+		return tooLarge("more than %d subscriptions on a connection", c.info.Limits.Subscriptions)
+	}
+	c.subs = append(c.subs, s)
+	return nil
+}
+
+// unsubscribe handles unsubscribe. What the client did not settle will not be.
+func (c *serverConn) unsubscribe(f frame) error {
+	id := f.head.text()
+	if err := f.head.end(f.kind); err != nil {
+		return err
+	}
+	c.subsMu.Lock()
+	i := slices.IndexFunc(c.subs, func(s *subscription) bool { return s.id == id })
+	if i < 0 {
+		c.subsMu.Unlock()
+		return malformed("unsubscribe of the unknown id %.40q", id)
+	}
+	gone := c.subs[i]
+	c.subs = slices.Delete(c.subs, i, i+1)
+	settled := c.takeOut(len(c.unsettled), func(d delivery) bool { return d.sub == gone })
+	c.subsMu.Unlock()
+	close(gone.gone)
+	c.release(settled, transport.WithReason(transport.ErrNoRoute, "the subscriber left without settling"))
+	return nil
+}
+
+// grant handles grant. It may have crossed an unsubscribe.
+func (c *serverConn) grant(f frame) error {
+	id, n := f.head.text(), f.head.number(maxCredit)
+	if err := f.head.end(f.kind); err != nil {
+		return err
+	}
+	c.subsMu.Lock()
+	i := slices.IndexFunc(c.subs, func(s *subscription) bool { return s.id == id })
+	var s *subscription
+	if i >= 0 {
+		s = c.subs[i]
+	}
+	c.subsMu.Unlock()
+	if s != nil && s.limited {
+		s.credit.give(int(n))
+	}
+	return nil
+}
+
+// find returns the first subscription to a destination, or nil.
+func (c *serverConn) find(to string) *subscription {
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	for _, s := range c.subs {
+		if s.destination == to {
+			return s
+		}
+	}
+	return nil
+}
+
+// findAll returns the subscriptions to a destination in the order made.
+func (c *serverConn) findAll(to string) (subs []*subscription) {
+	c.subsMu.Lock()
+	defer c.subsMu.Unlock()
+	for _, s := range c.subs {
+		if s.destination == to {
+			subs = append(subs, s)
+		}
+	}
+	return subs
+}
