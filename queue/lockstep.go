@@ -12,12 +12,13 @@ import (
 // connection. [Lockstep] calls Exchange from one goroutine at a time.
 type Exchanger[Req, Resp any] interface {
 	// Exchange sends r and returns the answer to it. It should return soon
-	// after ctx has ended, and must return soon after Close was called. An
-	// error means that the state of the connection is unknown: Exchange is not
-	// called again.
+	// after ctx has ended, and must return soon after Close was called. After
+	// an error the state of the connection is taken to be unknown: Exchange is
+	// not called again.
 	Exchange(ctx context.Context, r Req) (Resp, error)
 	// Close frees the connection. It is called exactly once, perhaps while
-	// Exchange runs, and must not wait for the peer.
+	// Exchange runs or just before it begins, when ctx ends at that very
+	// moment, and must not wait for the peer.
 	Close() error
 }
 

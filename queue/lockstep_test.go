@@ -59,7 +59,7 @@ func (w *wire) open(ctx context.Context) (queue.Exchanger[string, string], error
 // answers late), "hang" (until Close), "slow" (an hour, obeying ctx), "timed"
 // (a second), and answers any other at once.
 func (c *wireConn) Exchange(ctx context.Context, r string) (string, error) {
-	if c.busy.Add(1) != 1 || c.failed.Load() || c.closes.Load() > 0 {
+	if c.busy.Add(1) != 1 || c.failed.Load() || c.closes.Load() > 0 && ctx.Err() == nil {
 		c.w.t.Errorf("connection %d was given %q while busy, failed or closed", c.n, r)
 	}
 	defer c.busy.Add(-1)
@@ -338,6 +338,25 @@ func TestLockstepCloseGivesUp(t *testing.T) {
 	}
 }
 
+// A connection whose opening ends after Close gave up is closed, too.
+func TestLockstepOpenEndsAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{t: t}
+		l := queue.NewLockstep(func(context.Context) (queue.Exchanger[string, string], error) {
+			time.Sleep(time.Minute) // deaf
+			return w.open(t.Context())
+		}, nil)
+		f := l.Do(t.Context(), "never")
+		synctest.Wait()
+		isErr(t, "Close()", l.Close(soon(t)), context.DeadlineExceeded)
+		result(t, f, "", queue.ErrNotSent)
+		w.closeLockstep(l)
+		if len(w.conns) != 1 {
+			t.Errorf("%d connections were opened, want 1", len(w.conns))
+		}
+	})
+}
+
 func TestLockstepCloseDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{t: t}
@@ -460,7 +479,7 @@ type lateConn struct {
 }
 
 func (c *lateConn) Exchange(ctx context.Context, r int) (int, error) {
-	if !c.busy.CompareAndSwap(false, true) || c.closed.Load() {
+	if !c.busy.CompareAndSwap(false, true) || c.closed.Load() && ctx.Err() == nil {
 		c.wrong.Add(1)
 	}
 	defer c.busy.Store(false)

@@ -196,13 +196,16 @@ func TestBlockEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		later(ctx, l, tr, tr.job("d"))
 		later(t.Context(), l, tr, tr.job("e"))
+		later(ctx, l, tr, tr.job("f")) // between two that stay
+		later(t.Context(), l, tr, tr.job("g"))
+		later(ctx, l, tr, tr.job("h"))
 		time.Sleep(2 * time.Second)
-		tr.want(t, "after the timeout", "Submit(d) = gave up")
+		tr.wantSet(t, "after the timeout", "Submit(d) = gave up", "Submit(f) = gave up", "Submit(h) = gave up")
 		a.release()
-		tr.wantSet(t, "after a", "Submit(e) = <nil>", "run b", "run c", "run e")
+		tr.wantSet(t, "after a", "Submit(e) = <nil>", "Submit(g) = <nil>", "run b", "run c", "run e", "run g")
 		closeNow(t, q)
-		if s := q.Stats(); s.Rejected != 1 || s.Accepted != 4 || s.Blocked != 0 {
-			t.Errorf("Stats() = %+v, want Rejected 1, Accepted 4, Blocked 0", s)
+		if s := q.Stats(); s.Rejected != 3 || s.Accepted != 5 || s.Blocked != 0 {
+			t.Errorf("Stats() = %+v, want Rejected 3, Accepted 5, Blocked 0", s)
 		}
 	})
 }

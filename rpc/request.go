@@ -72,7 +72,16 @@ func (r *request) call(ctx context.Context, dst []byte) (out []byte, err error) 
 			out, err = dst, &Error{Code: CodeInternal, Message: "internal error"}
 		}
 	}()
-	return m.invoke(ctx, r.msg.Params, dst)
+	return m.invoke(ctx, wrapScalar(r.msg.Params), dst)
+}
+
+// wrapScalar makes [x] of a scalar x, which only [Limits].ScalarParams lets
+// come this far.
+func wrapScalar(params []byte) []byte {
+	if params == nil || envelope.IsArray(params) || envelope.IsObject(params) {
+		return params
+	}
+	return append(append([]byte{'['}, params...), ']')
 }
 
 // Drop is called when the request will never run: it was admitted, but the

@@ -11,8 +11,8 @@ import (
 )
 
 // lingerTime is how long bytes that are still under way when the connection
-// is closed may take to get into the inner connection.
-const lingerTime = time.Second
+// is closed may wait for the inner connection to take more.
+const lingerTime = 250 * time.Millisecond
 
 // A Conn is a [net.Conn] with faults. It is made by [Wrap].
 //
@@ -146,9 +146,10 @@ func (c *Conn) markFlips(sh *shape) {
 // Close ends the connection, as far as the faults let it. It may be called
 // more than once and never waits: Reads and Writes fail at once with an error
 // that wraps [net.ErrClosed]. Bytes that a fault still delays are delivered
-// when they are due, then the inner connection is closed; a peer that does not
-// take them for a second loses them. Bytes that are stalled for ever are
-// dropped.
+// when they are due, then the inner connection is closed; a peer that takes
+// none of them for 250 ms loses the rest. Bytes that are stalled for ever are
+// dropped. Whoever cannot wait for all that, such as the end of a test, closes
+// [Conn.NetConn] too.
 //
 // After a black hole the peer must not notice, so the inner connection stays
 // open: its owner may close it through [Conn.NetConn], otherwise it is left to
@@ -175,7 +176,11 @@ func (c *Conn) Close() error {
 	if c.out.stall.forever {
 		c.out.lane.clear()
 	}
-	return c.finish(endFIN)
+	err := c.finish(endFIN)
+	if r, ok := c.nc.(closeReader); ok && c.out.done < endFIN {
+		_ = r.CloseRead() // the peer need not wait for us to read
+	}
+	return err
 }
 
 // CloseWrite ends the stream to the peer behind the bytes written so far, if

@@ -7,8 +7,9 @@ import (
 )
 
 // closeWriter and lingerer are what a connection needs to be half closed and
-// to be reset.
+// to be reset. A closeReader can be closed while bytes are still to be sent.
 type (
+	closeReader interface{ CloseRead() error }
 	closeWriter interface{ CloseWrite() error }
 	lingerer    interface{ SetLinger(sec int) error }
 )

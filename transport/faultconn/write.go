@@ -1,6 +1,7 @@
 package faultconn
 
 import (
+	"errors"
 	"net"
 	"os"
 	"time"
@@ -201,10 +202,7 @@ func (c *Conn) deliverStep() bool {
 	if len(data) == 0 {
 		return false
 	}
-	c.limitLinger()
-	c.mu.Unlock()
-	_, err := c.nc.Write(data)
-	c.mu.Lock()
+	err := c.hand(data)
 	if err == nil {
 		return true
 	}
@@ -214,4 +212,19 @@ func (c *Conn) deliverStep() bool {
 	}
 	c.cond.Broadcast()
 	return false
+}
+
+// hand writes data to nc. Once the connection has ended it gives up on a peer
+// that takes nothing for a while. mu is given up meanwhile.
+func (c *Conn) hand(data []byte) error {
+	for {
+		c.limitLinger()
+		c.mu.Unlock()
+		n, err := c.nc.Write(data)
+		c.mu.Lock()
+		data = data[n:]
+		if n == 0 || len(data) == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
 }

@@ -34,12 +34,14 @@ func Pipe() (a, b net.Conn) {
 // everything that was written before, then [io.EOF]; its Writes fail with an
 // error that matches both [io.ErrClosedPipe] and [syscall.EPIPE].
 //
-// Both ends also have two methods of [net.TCPConn]:
+// Both ends also have three methods of [net.TCPConn]:
 //
 //   - CloseWrite() error closes one direction: the peer reads the rest, then
 //     io.EOF, and its Writes still arrive. Further Writes of this end fail as
 //     if the peer had closed. It may be repeated; after Close it fails with
 //     net.ErrClosed.
+//   - CloseRead() error closes the other direction: this end reads io.EOF, and
+//     what it had not read is dropped. The peer's Writes fail as after Close.
 //   - SetLinger(sec int) error with sec 0 turns a later Close into a reset: the
 //     peer reads what was written before, then [syscall.ECONNRESET] in place of
 //     io.EOF, and its Writes fail with the same. Other values of sec undo that.
@@ -111,6 +113,14 @@ func (c *pipeConn) Close() error {
 // CloseWrite ends the stream towards the peer; see [PipeSize].
 func (c *pipeConn) CloseWrite() error {
 	if err := c.out.finish(); err != nil {
+		return c.opError("close", err)
+	}
+	return nil
+}
+
+// CloseRead ends the stream from the peer; see [PipeSize].
+func (c *pipeConn) CloseRead() error {
+	if err := c.in.discard(); err != nil {
 		return c.opError("close", err)
 	}
 	return nil

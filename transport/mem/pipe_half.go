@@ -33,6 +33,7 @@ type pipeHalf struct {
 	readBy, writeBy pipeDeadline
 
 	finished bool // the writer sends no more
+	deaf     bool // the reader takes no more
 	writerUp bool // the writing end was not closed
 	readerUp bool // the reading end was not closed
 	reset    bool // one of the ends was closed by a reset
@@ -76,6 +77,8 @@ func (h *pipeHalf) readErr(empty bool) error {
 		return nil
 	case h.readBy.passed():
 		return os.ErrDeadlineExceeded
+	case h.deaf:
+		return io.EOF
 	case h.ring != nil:
 		return nil
 	case h.reset:
@@ -153,7 +156,7 @@ func (h *pipeHalf) writeErr() error {
 		return os.ErrDeadlineExceeded
 	case h.reset:
 		return os.NewSyscallError("write", syscall.ECONNRESET)
-	case h.finished, !h.readerUp:
+	case h.finished, h.deaf:
 		return errBroken
 	}
 	return nil
@@ -169,6 +172,23 @@ func (h *pipeHalf) finish() error {
 	}
 	h.finished = true
 	return nil
+}
+
+// discard ends the stream for the reader, who loses what is in it.
+func (h *pipeHalf) discard() error {
+	h.mu.Lock()
+	defer h.cond.Broadcast()
+	defer h.mu.Unlock()
+	if !h.readerUp {
+		return net.ErrClosed
+	}
+	h.drop()
+	return nil
+}
+
+func (h *pipeHalf) drop() {
+	h.deaf = true
+	h.ring, h.spare = nil, weak.Pointer[pipeRing]{}
 }
 
 // closeWriter ends the writing end. The reader keeps what is in the stream.
@@ -194,7 +214,7 @@ func (h *pipeHalf) closeReader(reset bool) {
 	}
 	h.readerUp = false
 	h.reset = h.reset || reset
-	h.ring, h.spare = nil, weak.Pointer[pipeRing]{}
+	h.drop()
 	h.readBy.stop()
 }
 

@@ -26,11 +26,13 @@ type frameReader struct {
 	version version
 	opening bool // a client's first frame is still to come
 
-	frame   frame.Frame // the one being read; its header is used again for the next
-	inBody  bool        // the header is read
-	length  int         // of the body
-	body    []byte
-	scanned int // bytes of the buffered header known not to end it
+	frame  frame.Frame // the one being read; its header is used again for the next
+	inBody bool        // the header is read
+	length int         // of the body
+	body   []byte
+	// uncounted says that the last frame had a body without content-length.
+	uncounted bool
+	scanned   int // bytes of the buffered header known not to end it
 }
 
 func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
@@ -49,6 +51,7 @@ func (r *frameReader) next() (*frame.Frame, error) {
 	if err := r.readBody(); err != nil {
 		return nil, err
 	}
+	r.uncounted = r.length == noLength && len(r.body) > 0
 	r.inBody, r.frame.Body, r.body = false, r.body, nil
 	r.stream.FrameDone()
 	return &r.frame, nil
@@ -59,7 +62,7 @@ func (r *frameReader) readHead() error {
 	r.clear()
 	for {
 		buf := r.skipEOLs()
-		if err := plausible(buf); err != nil {
+		if err := r.plausible(buf); err != nil {
 			return err
 		}
 		if n := r.headEnd(buf); n > 0 {
@@ -104,13 +107,17 @@ func (r *frameReader) skipEOLs() []byte {
 
 // plausible refuses a first line that cannot become a command as soon as it is
 // seen, so that garbage is not waited for.
-func plausible(buf []byte) error {
+func (r *frameReader) plausible(buf []byte) error {
 	for i, c := range buf {
 		switch {
 		case c == '\n', c == '\r':
 			return nil
 		case c < 'A' || c > 'Z' || i >= maxCommand:
-			return malformed("expected a STOMP command, got %.20q", buf[:min(len(buf), 20)])
+			hint := ""
+			if r.uncounted {
+				hint = "; a body that holds NUL bytes needs a content-length"
+			}
+			return malformed("expected a STOMP command, got %.20q%s", buf[:min(len(buf), 20)], hint)
 		}
 	}
 	return nil
