@@ -138,6 +138,7 @@ func TestLockstepReusesAConnection(t *testing.T) {
 				t.Errorf("Do(%d) took %v, want %v: one at a time, in order", i, got, want)
 			}
 		}
+		synctest.Wait()
 		if s := l.Stats(); s.Open != 1 || s.Opened != 1 || s.Replaced != 0 || s.Queue.Done != 5 {
 			t.Errorf("Stats() = %+v, want Open 1, Opened 1, Replaced 0, Done 5", s)
 		}
@@ -208,6 +209,7 @@ func TestLockstepReplaces(t *testing.T) {
 				if v, err := next.Get(t.Context()); v != "next from 2" || err != nil {
 					t.Errorf("next Get() = %q, %v, want %q, nil", v, err, "next from 2")
 				}
+				synctest.Wait()
 				s := l.Stats()
 				if s.Opened != 2 || s.Open != 1 || s.Replaced != 1 || s.Late != tc.late {
 					t.Errorf("Stats() = %+v, want Opened 2, Open 1, Replaced 1, Late %d", s, tc.late)
@@ -346,10 +348,11 @@ func TestLockstepOpenEndsAfterClose(t *testing.T) {
 			time.Sleep(time.Minute) // deaf
 			return w.open(t.Context())
 		}, nil)
-		f := l.Do(t.Context(), "never")
+		f := l.Do(context.Background(), "never")
 		synctest.Wait()
 		isErr(t, "Close()", l.Close(soon(t)), context.DeadlineExceeded)
 		result(t, f, "", queue.ErrNotSent)
+		result(t, f, "", queue.ErrClosed)
 		w.closeLockstep(l)
 		if len(w.conns) != 1 {
 			t.Errorf("%d connections were opened, want 1", len(w.conns))

@@ -77,26 +77,18 @@ func (c *call[T]) begin(ctx context.Context) bool {
 	if c.unwatch != nil {
 		c.unwatch()
 	}
-	if !c.phase.CompareAndSwap(unbegun, begun) {
-		return false
-	}
-	// Looking at ctx after the change of phase, where abort ends ctx before it
-	// looks at the phase, makes sure that one of them sees the other.
 	if err := ended(ctx); err != nil {
-		c.Reject(c.notBegun(err))
-		return false
+		c.skip(err)
 	}
-	return true
+	return c.phase.CompareAndSwap(unbegun, begun)
 }
 
 // skip fails a call that was not begun.
 func (c *call[T]) skip(err error) {
 	if c.phase.CompareAndSwap(unbegun, skipped) {
-		c.Reject(c.notBegun(err))
+		c.Reject(fmt.Errorf("%w: %w", c.unstarted, err))
 	}
 }
-
-func (c *call[T]) notBegun(err error) error { return fmt.Errorf("%w: %w", c.unstarted, err) }
 
 // Drop implements [Job].
 func (c *call[T]) Drop(err error) {
@@ -107,18 +99,14 @@ func (c *call[T]) Drop(err error) {
 	c.skip(err)
 }
 
-// abort implements aborter. It fails a call that was begun before it ends its
-// context, or the error of a function that obeys would come first, now and then.
-// A call that was handed to a worker but not begun is left to begin and to the
-// queue, which will find the context ended.
+// abort implements aborter. It fails the future before it ends the context, or
+// the error of a function that obeys would come first, now and then.
 func (c *call[T]) abort(err error) {
+	c.skip(err)
 	if c.phase.Load() == begun {
 		c.Reject(err)
 	}
 	c.cancel(err)
-	if c.phase.Load() == begun {
-		c.Reject(err)
-	}
 }
 
 // release frees what ctx holds for the call.

@@ -49,57 +49,75 @@ func (b *Batch) Notify(method string, params any) {
 // Len returns how many calls and notifications b has.
 func (b *Batch) Len() int { return len(b.items) }
 
-// Do sends b and waits until every future of it is settled. The error says why
-// the batch as a whole has no answer, as in [Client.Call], and then is that of
-// every future; failures of single calls are in their futures. ctx bounds all.
+// Do sends b and waits until every future of it is settled. It returns an
+// error, a [*CallError], if not one of its calls was answered: why nothing was
+// sent, or why no answer came. Otherwise what became of each call is in its
+// future alone. ctx bounds all.
 func (c *Client) Do(ctx context.Context, b *Batch) error {
-	err := c.do(ctx, b)
-	if err != nil {
-		for _, it := range b.items {
-			if it.finish != nil {
-				it.finish(c, answer{err: err, outcome: OutcomeOf(err)})
-			}
-		}
-	}
+	items := b.items
 	b.items = nil
-	return err
-}
-
-func (c *Client) do(ctx context.Context, b *Batch) error {
-	notSent := func(err error) error { return &CallError{Method: "batch", Outcome: NotSent, Err: err} }
-	if len(b.items) == 0 || len(b.items) > maxBatch {
-		return notSent(fmt.Errorf("rpc: a batch must have 1 to %d requests, not %d", maxBatch, len(b.items)))
-	}
 	var ws []*waiter
-	for _, it := range b.items {
+	for _, it := range items {
 		if it.finish != nil {
 			ws = append(ws, new(waiter))
 		}
 	}
-	if err := c.s.calls.reserveBatch(ctx, len(ws)); err != nil {
-		return notSent(err)
-	}
-	defer c.s.calls.release(len(ws))
-	g := &group{ready: make(chan struct{})}
-	if len(ws) == 0 {
-		close(g.ready)
-	}
-	if err := c.sendBatch(ctx, b, g, ws); err != nil {
-		return err
-	}
-	c.await(ctx, g, ws)
-	i := 0
-	for _, it := range b.items {
-		if it.finish != nil {
-			it.finish(c, ws[i].answer)
-			i++
+	failure := c.do(ctx, items, ws)
+	for i, w := range ws {
+		if failure != nil {
+			w.answer = answer{err: failure.Err, outcome: failure.Outcome}
 		}
+		if w.answer.err == nil {
+			break // an answer
+		}
+		if i == len(ws)-1 {
+			failure = &CallError{Method: "batch", Outcome: w.answer.outcome, Err: w.answer.err}
+		}
+	}
+	settle(c, items, ws)
+	if failure != nil {
+		return failure
 	}
 	return nil
 }
 
-// sendBatch encodes and sends b, whose calls ws wait for.
-func (c *Client) sendBatch(ctx context.Context, b *Batch, g *group, ws []*waiter) error {
+// settle settles the futures of a batch.
+func settle(c *Client, items []item, ws []*waiter) {
+	for _, it := range items {
+		if it.finish != nil {
+			it.finish(c, ws[0].answer)
+			ws = ws[1:]
+		}
+	}
+}
+
+// do sends a batch and waits until each of ws has its answer, or returns why
+// nothing was sent, or may have been sent in vain.
+func (c *Client) do(ctx context.Context, items []item, ws []*waiter) *CallError {
+	if len(items) == 0 || len(items) > maxBatch {
+		return notSentBatch(fmt.Errorf("rpc: a batch must have 1 to %d requests, not %d", maxBatch, len(items)))
+	}
+	if err := c.s.calls.reserveBatch(ctx, len(ws)); err != nil {
+		return notSentBatch(err)
+	}
+	defer c.s.calls.release(len(ws))
+	g := &group{ready: make(chan struct{}), all: ws}
+	if len(ws) == 0 {
+		close(g.ready)
+	}
+	if err := c.sendBatch(ctx, items, g, ws); err != nil {
+		return err
+	}
+	c.await(ctx, g)
+	return nil
+}
+
+func notSentBatch(err error) *CallError {
+	return &CallError{Method: "batch", Outcome: NotSent, Err: err}
+}
+
+// sendBatch encodes and sends a batch, whose calls ws wait for.
+func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*waiter) *CallError {
 	out := newOutgoing()
 	defer out.free()
 	out.msg.To, out.msg.ContentType = c.to, contentType
@@ -110,40 +128,33 @@ func (c *Client) sendBatch(ctx context.Context, b *Batch, g *group, ws []*waiter
 			return failed("batch", err)
 		}
 		if epoch, err = c.s.calls.begin(g, ws...); err != nil {
-			return &CallError{Method: "batch", Outcome: NotSent, Err: err}
+			return notSentBatch(err)
 		}
 		out.msg.CorrelationID = g.id
 	}
-	if out.msg.Body, err = c.appendBatch(out.msg.Body, b, ws); err == nil {
-		err = c.s.conn.Send(ctx, &out.msg)
-	} else {
-		err = &CallError{Method: "batch", Outcome: NotSent, Err: err}
+	var failure *CallError
+	if out.msg.Body, err = c.appendBatch(out.msg.Body, items, ws); err != nil {
+		failure = notSentBatch(err)
+	} else if err = c.s.conn.Send(ctx, &out.msg); err != nil {
+		failure = failed("batch", err)
 	}
-	if err != nil {
-		if len(ws) > 0 && !c.s.calls.abandonGroup(g) {
-			return nil // answered in spite of it
-		}
-		if _, ours := err.(*CallError); ours {
-			return err
-		}
-		return failed("batch", err)
+	switch {
+	case failure == nil:
+		c.s.calls.sent(epoch, ws...)
+	case len(ws) > 0 && !c.s.calls.abandonGroup(g):
+		return nil // answered in spite of it
 	}
-	c.s.calls.sent(epoch, ws...)
-	return nil
+	return failure
 }
 
-func (c *Client) appendBatch(dst []byte, b *Batch, ws []*waiter) ([]byte, error) {
+func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter) ([]byte, error) {
 	var digits [20]byte
-	dst = append(dst, '[')
-	i := 0
-	for n, it := range b.items {
-		if n > 0 {
-			dst = append(dst, ',')
-		}
+	for n, it := range items {
+		dst = append(dst, "[,"[min(n, 1)])
 		var id []byte
 		if it.finish != nil {
-			id = strconv.AppendUint(digits[:0], ws[i].id, 10)
-			i++
+			id = strconv.AppendUint(digits[:0], ws[0].id, 10)
+			ws = ws[1:]
 		}
 		var err error
 		if dst, err = c.appendRequest(dst, id, it.method, it.params); err != nil {
@@ -154,7 +165,7 @@ func (c *Client) appendBatch(dst []byte, b *Batch, ws []*waiter) ([]byte, error)
 }
 
 // await waits until every member of g has an answer, or ctx ends.
-func (c *Client) await(ctx context.Context, g *group, ws []*waiter) {
+func (c *Client) await(ctx context.Context, g *group) {
 	select {
 	case <-g.ready:
 	case <-ctx.Done():

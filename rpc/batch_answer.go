@@ -73,7 +73,7 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 	for _, j := range jobs {
 		r := j.(*request)
 		if r.slot < 0 {
-			s.stats.dropped.Add(1)
+			s.drop(r.msg.Method, err)
 			continue
 		}
 		out := newOutgoing()

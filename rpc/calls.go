@@ -38,6 +38,9 @@ type group struct {
 type calls struct {
 	slots   chan struct{} // one for each call in flight
 	batches chan struct{} // held by the batch that waits for slots
+	// spare are waiters to use again. They are not shared between connections,
+	// because channels belong to one testing/synctest bubble.
+	spare sync.Pool
 
 	mu      sync.Mutex // protects the fields below
 	waiting map[uint64]*waiter
@@ -47,10 +50,9 @@ type calls struct {
 	closed  error
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{ready: make(chan struct{}, 1)} }}
-
 func (c *calls) init(limit int) {
 	c.slots, c.batches = make(chan struct{}, limit), make(chan struct{}, 1)
+	c.spare.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 }
 
 // reserve waits for n places among the calls in flight.
@@ -97,8 +99,7 @@ func (c *calls) begin(g *group, ws ...*waiter) (epoch uint64, err error) {
 		if c.groups == nil {
 			c.groups = make(map[*group]struct{})
 		}
-		g.left, g.all = len(ws), ws
-		g.id = transport.NumberID(ws[0].id)
+		g.left, g.id = len(ws), transport.NumberID(ws[0].id)
 		c.groups[g] = struct{}{}
 	}
 	return c.epoch, nil

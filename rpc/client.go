@@ -163,10 +163,10 @@ func (c *Client) start(ctx context.Context, method string, params any) (*waiter,
 	if err := calls.reserve(ctx, 1); err != nil {
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	w := waiters.Get().(*waiter)
+	w := calls.spare.Get().(*waiter)
 	if err := c.send(ctx, w, method, params); err != nil {
 		calls.release(1)
-		waiters.Put(w)
+		calls.spare.Put(w)
 		return nil, err
 	}
 	return w, nil
@@ -239,7 +239,7 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 	}
 	a := w.answer
 	w.answer = answer{}
-	waiters.Put(w)
+	c.s.calls.spare.Put(w)
 	c.s.calls.release(1)
 	return c.decode(a, method, result)
 }

@@ -146,8 +146,10 @@ func failed(method string, err error) *CallError {
 
 // errorOf turns what a handler returned into an error object.
 func errorOf(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
 		return e
+	} else if ok { // the commonest slip with errors in Go
+		return &Error{Code: CodeInternal, Message: "internal error"}
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

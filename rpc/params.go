@@ -50,7 +50,7 @@ func binderFor(t reflect.Type, o MuxOptions) *binder {
 	switch {
 	case t == rawType || t.Kind() == reflect.Interface && t.NumMethod() == 0:
 		b.shape = shapeRaw
-	case elem.Kind() == reflect.Chan || elem.Kind() == reflect.Func || elem.Kind() == reflect.Interface:
+	case undecodable(elem.Kind()):
 		panic(fmt.Sprintf("rpc: params of type %s cannot be decoded", t))
 	case elem.Kind() == reflect.Struct && !hasOwnJSON(elem):
 		b.shape, b.fields = shapeStruct, fieldsOf(elem)
@@ -64,6 +64,15 @@ func binderFor(t reflect.Type, o MuxOptions) *binder {
 		b.shape = shapeOne
 	}
 	return b
+}
+
+// undecodable reports whether no JSON can become a value of kind k.
+func undecodable(k reflect.Kind) bool {
+	switch k {
+	case reflect.Chan, reflect.Func, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
+		return true
+	}
+	return false
 }
 
 // hasOwnJSON reports whether a struct type decodes itself, as time.Time does.
@@ -82,8 +91,8 @@ func hasOwnJSON(t reflect.Type) bool {
 func fieldsOf(t reflect.Type) (fields []field) {
 	for f := range t.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct && !hasOwnJSON(f.Type) {
-			fields = append(fields, fieldsOf(f.Type)...)
+		if inner := embedded(f); inner != nil && tag == "" {
+			fields = append(fields, fieldsOf(inner)...)
 			continue
 		}
 		if !f.IsExported() || tag == "-" && options == "" {
@@ -101,6 +110,19 @@ func fieldsOf(t reflect.Type) (fields []field) {
 		})
 	}
 	return fields
+}
+
+// embedded returns the struct type whose fields f lends to the one around it,
+// or nil.
+func embedded(f reflect.StructField) reflect.Type {
+	t := f.Type
+	if t.Kind() == reflect.Pointer && f.IsExported() {
+		t = t.Elem()
+	}
+	if !f.Anonymous || t.Kind() != reflect.Struct || hasOwnJSON(t) {
+		return nil
+	}
+	return t
 }
 
 // bind decodes params, a raw value or nil, into what p points to.

@@ -33,18 +33,32 @@ func (r *request) Value(key any) any {
 	return r.Context.Value(key)
 }
 
-// Run serves the request on a worker of the queue.
+// Run serves the request on a worker of the queue. Whatever the handler does,
+// the request is answered.
 func (r *request) Run(ctx context.Context) {
-	if r.msg.Kind == envelope.Notification {
-		if _, err := r.call(ctx, nil); err != nil {
-			r.session.log.Debug("notification failed", "method", string(r.msg.Method), "err", err)
-		}
-		r.done(nil)
-		return
-	}
 	out := newOutgoing()
+	start := len(out.msg.Body)
+	whole := false
+	defer func() {
+		if !whole {
+			r.log(recover())
+			out.msg.Body = envelope.AppendError(out.msg.Body[:start], r.msg.ID, int(CodeInternal), "internal error", nil)
+		}
+		if r.msg.Kind == envelope.Notification {
+			out.free()
+			out = nil
+		}
+		r.done(out)
+	}()
 	out.msg.Body = r.appendAnswer(ctx, out.msg.Body)
-	r.done(out)
+	whole = true
+}
+
+// log notes that a handler did not return. v is what it panicked with, nil if
+// it ended its goroutine.
+func (r *request) log(v any) {
+	r.session.log.LogAttrs(r, slog.LevelError, "handler panicked", slog.String("method", shown(r.msg.Method)),
+		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }
 
 // appendAnswer runs the handler and appends the response.
@@ -54,24 +68,20 @@ func (r *request) appendAnswer(ctx context.Context, dst []byte) []byte {
 	dst, err := r.call(ctx, dst)
 	if err != nil {
 		e := errorOf(err)
+		if r.msg.Kind == envelope.Notification {
+			r.session.log.Debug("notification failed", "method", shown(r.msg.Method), "err", e)
+		}
 		return envelope.AppendError(dst[:start], r.msg.ID, int(e.Code), e.Message, validData(e.Data))
 	}
 	return envelope.AppendTail(dst)
 }
 
-// call runs the handler, and contains its panic.
-func (r *request) call(ctx context.Context, dst []byte) (out []byte, err error) {
+// call runs the handler.
+func (r *request) call(ctx context.Context, dst []byte) ([]byte, error) {
 	m := r.session.mux.find(r.msg.Method)
 	if m == nil {
 		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			r.session.log.LogAttrs(ctx, slog.LevelError, "handler panicked",
-				slog.String("method", m.name), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-			out, err = dst, &Error{Code: CodeInternal, Message: "internal error"}
-		}
-	}()
 	return m.invoke(ctx, wrapScalar(r.msg.Params), dst)
 }
 

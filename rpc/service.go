@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 )
@@ -26,6 +27,9 @@ var (
 func (m *Mux) Register(namespace string, service any) error {
 	v := reflect.ValueOf(service)
 	added := 0
+	if !v.IsValid() {
+		return errors.New("rpc: there is no service to register")
+	}
 	for fn, v := range v.Methods() {
 		invoke := m.bindMethod(v)
 		if invoke == nil {

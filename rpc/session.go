@@ -122,13 +122,23 @@ func (s *session) serve(m *transport.Message, msg envelope.Message) {
 		s.serving.done(1)
 	}
 	if msg.Kind == envelope.Notification {
-		s.stats.dropped.Add(1)
-		s.log.Warn("notification dropped", "method", string(msg.Method), "err", err)
+		s.drop(msg.Method, err)
 		s.settle(m, transport.Released)
 		return
 	}
 	s.refuse(m, msg.ID, refusal(err))
 }
+
+// drop counts a notification for which there was no place, and says so when
+// their number has doubled: a flood of them must not become one of records.
+func (s *session) drop(method []byte, err error) {
+	if n := s.stats.dropped.Add(1); n&(n-1) == 0 {
+		s.log.Warn("notifications dropped", "count", n, "last", shown(method), "err", err)
+	}
+}
+
+// shown is a method's name, which the peer chose, fit for a record.
+func shown(method []byte) string { return string(method[:min(len(method), 100)]) }
 
 // refusal is the error object for a request that was not admitted.
 func refusal(err error) *Error {

@@ -49,7 +49,7 @@ type Writer struct {
 
 	mu sync.Mutex // protects the fields below
 	// gathered is what waits to be written, held the room that it takes up.
-	gathered []byte
+	gathered *buffer
 	held     int64
 	// seq counts what was gathered, done what was written of it.
 	seq, done uint64
@@ -131,7 +131,7 @@ func (w *Writer) Control(enc func([]byte) []byte) error {
 	if err := cmp.Or(w.err, w.sealed); err != nil {
 		return err
 	}
-	if int64(len(w.gathered)) > 2*w.bound {
+	if w.gathered != nil && int64(len(w.gathered.bytes)) > 2*w.bound {
 		return ErrStalled
 	}
 	w.gather(0, enc)
@@ -150,9 +150,9 @@ func (w *Writer) kick() {
 // gather appends one message. It needs mu.
 func (w *Writer) gather(need int64, enc func([]byte) []byte) {
 	if w.gathered == nil {
-		w.gathered = getBuffer()
+		w.gathered = buffers.Get().(*buffer)
 	}
-	w.gathered = enc(w.gathered)
+	w.gathered.bytes = enc(w.gathered.bytes)
 	w.held += need
 	w.seq++
 }
@@ -163,12 +163,12 @@ func (w *Writer) gather(need int64, enc func([]byte) []byte) {
 func (w *Writer) writeInline() error {
 	buf, held, seq := w.take()
 	w.mu.Unlock()
-	n, err := w.write(buf, inline)
+	n, err := w.write(buf.bytes, inline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		go w.finish(buf, n, held, seq)
 		return nil
 	}
-	putBuffer(buf)
+	buf.free()
 	if err != nil {
 		err = &OpError{Op: "send", MaybeSent: n > 0, Err: w.fail(err)}
 		w.room.Release(held)
@@ -182,9 +182,9 @@ func (w *Writer) writeInline() error {
 
 // finish writes the rest of buf, of which n bytes are gone, and what gathered
 // since.
-func (w *Writer) finish(buf []byte, n int, held int64, seq uint64) {
-	_, err := w.write(buf[n:], w.stall)
-	putBuffer(buf)
+func (w *Writer) finish(buf *buffer, n int, held int64, seq uint64) {
+	_, err := w.write(buf.bytes[n:], w.stall)
+	buf.free()
 	if err != nil {
 		w.fail(err)
 		w.room.Release(held)
@@ -202,8 +202,8 @@ func (w *Writer) flush() {
 		w.mu.Lock()
 		buf, held, seq := w.take()
 		w.mu.Unlock()
-		_, err := w.write(buf, w.stall)
-		putBuffer(buf)
+		_, err := w.write(buf.content(), w.stall)
+		buf.free()
 		if err != nil {
 			w.fail(err)
 			w.room.Release(held)
@@ -216,7 +216,7 @@ func (w *Writer) flush() {
 }
 
 // take hands out what has gathered. It needs mu.
-func (w *Writer) take() (buf []byte, held int64, seq uint64) {
+func (w *Writer) take() (buf *buffer, held int64, seq uint64) {
 	buf, held, seq = w.gathered, w.held, w.seq
 	w.gathered, w.held = nil, 0
 	return buf, held, seq
@@ -251,7 +251,7 @@ func (w *Writer) wrote(held int64, seq uint64) (more bool) {
 	defer w.mu.Unlock()
 	w.done, w.last = seq, now()
 	w.wake()
-	more = len(w.gathered) > 0 && w.err == nil
+	more = w.gathered != nil && w.err == nil
 	w.writing = more
 	return more
 }
@@ -281,7 +281,7 @@ func (w *Writer) fail(err error) error {
 	w.wake()
 	w.mu.Unlock()
 	w.seal(err)
-	putBuffer(buf)
+	buf.free()
 	w.room.Release(held)
 	if first && w.broke != nil {
 		w.broke(err)
@@ -301,7 +301,7 @@ func (w *Writer) Stop(err error) {
 	w.wake()
 	w.mu.Unlock()
 	w.seal(err)
-	putBuffer(buf)
+	buf.free()
 	w.room.Release(held)
 }
 
@@ -367,15 +367,25 @@ func (w *Writer) lastWrite() time.Duration {
 	return w.last
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+// A buffer holds what has gathered. Nil is one that holds nothing.
+type buffer struct{ bytes []byte }
 
-func getBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
 
-func putBuffer(b []byte) {
-	if cap(b) == 0 || cap(b) > keepBuffer {
+func (b *buffer) content() []byte {
+	if b == nil {
+		return nil
+	}
+	return b.bytes
+}
+
+// free gives the buffer back, unless it has grown large.
+func (b *buffer) free() {
+	if b == nil || cap(b.bytes) > keepBuffer {
 		return
 	}
-	buffers.Put(&b)
+	b.bytes = b.bytes[:0]
+	buffers.Put(b)
 }
 
 // closeWrite half-closes nc if it can.
