@@ -231,6 +231,7 @@ func TestNothingKeepsWatching(t *testing.T) {
 		watch(failed)
 		p.Reject(errWork)
 		result(t, failed, 0, errWork)
+		watch(queue.Race(p.Future(), forever.Future())) // complete before it watches all
 		child := queue.Then(forever.Future(), func(int) (int, error) { return 0, nil })
 		watch(child)
 		child.Cancel(nil)

@@ -30,9 +30,10 @@ func (l *Lane) mayStart() bool {
 func (q *Queue) idlers() int { return q.parked + q.width - q.alive }
 
 // startable is how many of n new jobs of l would start at once, and so need no
-// place to wait in. Callers hold mu.
+// place to wait in. They would wait behind others only if there were no idle
+// worker. Callers hold mu and have settled what came before.
 func (q *Queue) startable(l *Lane, n int) int {
-	if l.waiting > 0 || !l.mayStart() {
+	if !l.mayStart() {
 		return 0
 	}
 	n = min(n, q.idlers())

@@ -76,10 +76,11 @@ func (l *Lane) SubmitAll(ctx context.Context, jobs []Job) error {
 // hold mu.
 func (l *Lane) handOver(ctx context.Context, j Job) *worker {
 	q := l.q
-	if l.closed || q.closed || l.waiting > 0 || l.blocked.head != nil || !l.mayStart() {
+	if l.closed || q.closed || l.blocked.head != nil || !l.mayStart() {
 		return nil
 	}
-	// That there is an idle worker implies that no other lane has a job ready.
+	// If there is an idle worker, no job waits that may start: neither in
+	// another lane nor, as this one may start jobs, here.
 	w := q.takeWorker()
 	if w == nil {
 		return nil

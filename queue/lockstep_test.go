@@ -353,10 +353,11 @@ func TestLockstepOpenEndsAfterClose(t *testing.T) {
 		isErr(t, "Close()", l.Close(soon(t)), context.DeadlineExceeded)
 		result(t, f, "", queue.ErrNotSent)
 		result(t, f, "", queue.ErrClosed)
-		w.closeLockstep(l)
-		if len(w.conns) != 1 {
-			t.Errorf("%d connections were opened, want 1", len(w.conns))
+		time.Sleep(time.Hour)
+		if len(w.conns) != 1 || w.conns[0].closes.Load() != 1 {
+			t.Errorf("%d connections were opened, want one, and want it closed", len(w.conns))
 		}
+		w.closeLockstep(l)
 	})
 }
 

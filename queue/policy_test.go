@@ -276,9 +276,81 @@ func TestFullLaneHoldsUpNoOther(t *testing.T) {
 		a := tr.held("a")
 		submit(t, l, a, tr.job("b"))
 		laterAll(t.Context(), l, tr, "cd", tr.job("c"), tr.job("d"))
+		later(t.Context(), l, tr, tr.job("e")) // not before the unit
 		submit(t, q.Lane(nil), tr.job("x"))
+		tr.want(t, "while a runs", "run a")
 		a.release()
-		tr.wantSet(t, "after a", "run a", "run b", "run c", "run d", "run x", "SubmitAll(cd) = <nil>")
+		tr.wantSet(t, "after a", "run b", "run c", "run d", "run e", "run x", "SubmitAll(cd) = <nil>", "Submit(e) = <nil>")
+		closeNow(t, q)
+	})
+}
+
+// While all places are held by paused lanes and the workers are idle, the order
+// of those who wait still stands: within a lane, and for the places.
+func TestIdleWorkersDoNotUpsetTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &trace{}
+		q := queue.New(&queue.Options{Depth: 2, Workers: 1, Policy: queue.Block})
+		stuck, l, m, n := q.Lane(nil), q.Lane(nil), q.Lane(nil), q.Lane(nil)
+		for _, p := range []*queue.Lane{stuck, m, n} {
+			p.Pause()
+		}
+		submit(t, stuck, tr.job("s1"))
+		laterAll(t.Context(), m, tr, "m", tr.job("m1"), tr.job("m2"))
+		later(t.Context(), n, tr, tr.job("n1"))
+		tr.want(t, "n must not take the place that m needs")
+		laterAll(t.Context(), l, tr, "l", tr.job("l1"), tr.job("l2"), tr.job("l3"))
+		tr.want(t, "l is refused", "SubmitAll(l) = queue: full")
+		laterAll(t.Context(), l, tr, "l", tr.job("l1"), tr.job("l2"))
+		later(t.Context(), l, tr, tr.job("l3"))
+		tr.want(t, "l3 must not start before l1")
+		stuck.Resume()
+		tr.wantSet(t, "after Resume of stuck", "run s1", "SubmitAll(m) = <nil>")
+		m.Resume()
+		tr.wantSet(t, "after Resume of m", "run m1", "run m2", "Submit(n1) = <nil>", "SubmitAll(l) = <nil>", "Submit(l3) = <nil>",
+			"run l1", "run l2", "run l3")
+		n.Resume()
+		tr.want(t, "after Resume of n", "run n1")
+		closeNow(t, q)
+	})
+}
+
+// Jobs of a unit that may not start at once need places, idle workers or not.
+func TestUnitOfANarrowLaneNeedsPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &trace{}
+		q := queue.New(&queue.Options{Depth: 2})
+		stuck, narrow := q.Lane(nil), q.Lane(&queue.LaneOptions{Width: 1})
+		stuck.Pause()
+		submit(t, stuck, tr.job("s1"), tr.job("s2"))
+		isErr(t, "SubmitAll()", narrow.SubmitAll(t.Context(), []queue.Job{tr.job("a"), tr.job("b")}), queue.ErrFull)
+		submit(t, narrow, tr.job("a"))
+		stuck.Resume()
+		closeNow(t, q)
+		tr.wantSet(t, "after Close", "run s1", "run s2", "run a")
+	})
+}
+
+// A lane that could take more waits for its next turn all the same.
+func TestBlockedLaneGetsOnePlaceATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &trace{}
+		q := queue.New(&queue.Options{Depth: 3, Workers: 1, Policy: queue.Block})
+		busy, la, lb := q.Lane(nil), q.Lane(nil), q.Lane(nil)
+		held := []*probe{tr.held("0"), tr.held("1"), tr.held("2"), tr.held("3")}
+		submit(t, busy, held...)
+		later(t.Context(), la, tr, tr.job("a1"))
+		later(t.Context(), la, tr, tr.job("a2"))
+		later(t.Context(), lb, tr, tr.job("b1"))
+		tr.want(t, "at first", "run 0")
+		held[0].release()
+		tr.wantSet(t, "after 0", "run 1", "Submit(a1) = <nil>")
+		busy.Pause() // so that the places become free one by one
+		held[1].release()
+		tr.wantSet(t, "after 1", "run a1", "Submit(b1) = <nil>", "run b1", "Submit(a2) = <nil>", "run a2")
+		busy.Resume()
+		held[2].release()
+		held[3].release()
 		closeNow(t, q)
 	})
 }

@@ -97,6 +97,9 @@ func (c *Client) do(ctx context.Context, items []item, ws []*waiter) *CallError 
 	if len(items) == 0 || len(items) > maxBatch {
 		return notSentBatch(fmt.Errorf("rpc: a batch must have 1 to %d requests, not %d", maxBatch, len(items)))
 	}
+	if ctx.Err() != nil {
+		return notSentBatch(context.Cause(ctx))
+	}
 	if err := c.s.calls.reserveBatch(ctx, len(ws)); err != nil {
 		return notSentBatch(err)
 	}
@@ -125,7 +128,7 @@ func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*wa
 	var err error
 	if len(ws) > 0 {
 		if out.msg.ReplyTo, err = c.replyAddress(ctx); err != nil {
-			return failed("batch", err)
+			return c.s.failed("batch", err)
 		}
 		if epoch, err = c.s.calls.begin(g, ws...); err != nil {
 			return notSentBatch(err)
@@ -136,7 +139,7 @@ func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*wa
 	if out.msg.Body, err = c.appendBatch(out.msg.Body, items, ws); err != nil {
 		failure = notSentBatch(err)
 	} else if err = c.s.conn.Send(ctx, &out.msg); err != nil {
-		failure = failed("batch", err)
+		failure = c.s.failed("batch", err)
 	}
 	switch {
 	case failure == nil:

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -47,7 +48,8 @@ type calls struct {
 	groups  map[*group]struct{}
 	lastID  uint64
 	epoch   uint64 // how often the connection was lost
-	closed  error
+	lost    error  // why, the last time
+	closed  error  // why no more calls can be made
 }
 
 func (c *calls) init(limit int) {
@@ -113,7 +115,7 @@ func (c *calls) sent(epoch uint64, ws ...*waiter) {
 	for _, w := range ws {
 		w.sent = true
 		if c.epoch != epoch && c.waiting[w.id] == w {
-			c.settle(w, answer{err: transport.ErrReconnecting, outcome: Unknown})
+			c.settle(w, answer{err: cmp.Or(c.closed, c.lost), outcome: Unknown})
 		}
 	}
 }
@@ -157,6 +159,7 @@ func (c *calls) lose(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
+	c.lost = err
 	for _, w := range c.waiting {
 		if w.sent {
 			c.settle(w, answer{err: err, outcome: Unknown})

@@ -157,7 +157,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 // start sends a call. Its place in flight is held until finish.
 func (c *Client) start(ctx context.Context, method string, params any) (*waiter, error) {
 	calls := &c.s.calls
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
 	if err := calls.reserve(ctx, 1); err != nil {
@@ -177,7 +177,7 @@ func (c *Client) start(ctx context.Context, method string, params any) (*waiter,
 func (c *Client) send(ctx context.Context, w *waiter, method string, params any) error {
 	replyTo, err := c.replyAddress(ctx)
 	if err != nil {
-		return failed(method, err)
+		return c.s.failed(method, err)
 	}
 	epoch, err := c.s.calls.begin(nil, w)
 	if err != nil {
@@ -194,7 +194,7 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
 		if c.s.calls.abandon(w) {
-			return failed(method, err)
+			return c.s.failed(method, err)
 		}
 		return nil
 	}
@@ -277,6 +277,9 @@ func decodeError(c Codec, raw []byte) error {
 // Notify calls method without wanting an answer. A nil error says that the
 // notification is on its way. Its params are as in Call.
 func (c *Client) Notify(ctx context.Context, method string, params any) error {
+	if ctx.Err() != nil {
+		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
+	}
 	out := newOutgoing()
 	defer out.free()
 	out.msg.To, out.msg.ContentType = c.to, contentType
@@ -285,7 +288,7 @@ func (c *Client) Notify(ctx context.Context, method string, params any) error {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
-		return failed(method, err)
+		return c.s.failed(method, err)
 	}
 	return nil
 }
@@ -328,7 +331,10 @@ func (c *Client) Close() error {
 	if c.owner == nil {
 		return nil
 	}
-	c.owner.once.Do(func() { _ = c.s.conn.Close() })
+	c.owner.once.Do(func() {
+		c.s.closing.Store(true)
+		_ = c.s.conn.Close()
+	})
 	<-c.owner.done
 	return nil
 }

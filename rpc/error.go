@@ -136,12 +136,20 @@ var (
 )
 
 // failed makes the CallError for a Send that failed.
-func failed(method string, err error) *CallError {
+func (s *session) failed(method string, err error) *CallError {
 	o := Unknown
 	if transport.NotSent(err) {
 		o = NotSent
 	}
-	return &CallError{Method: method, Outcome: o, Err: err}
+	return &CallError{Method: method, Outcome: o, Err: s.why(err)}
+}
+
+// why adds to a transport's error that we closed the connection ourselves.
+func (s *session) why(err error) error {
+	if s.closing.Load() && !errors.Is(err, ErrClosed) {
+		return errors.Join(ErrClosed, err)
+	}
+	return err
 }
 
 // errorOf turns what a handler returned into an error object.

@@ -35,7 +35,7 @@ func (r *request) Value(key any) any {
 
 // Run serves the request on a worker of the queue. Whatever the handler does,
 // the request is answered.
-func (r *request) Run(ctx context.Context) {
+func (r *request) Run(context.Context) {
 	out := newOutgoing()
 	start := len(out.msg.Body)
 	whole := false
@@ -50,7 +50,7 @@ func (r *request) Run(ctx context.Context) {
 		}
 		r.done(out)
 	}()
-	out.msg.Body = r.appendAnswer(ctx, out.msg.Body)
+	out.msg.Body = r.appendAnswer(out.msg.Body)
 	whole = true
 }
 
@@ -62,10 +62,10 @@ func (r *request) log(v any) {
 }
 
 // appendAnswer runs the handler and appends the response.
-func (r *request) appendAnswer(ctx context.Context, dst []byte) []byte {
+func (r *request) appendAnswer(dst []byte) []byte {
 	start := len(dst)
 	dst = envelope.AppendResultHead(dst, r.msg.ID)
-	dst, err := r.call(ctx, dst)
+	dst, err := r.call(dst)
 	if err != nil {
 		e := errorOf(err)
 		if r.msg.Kind == envelope.Notification {
@@ -77,12 +77,12 @@ func (r *request) appendAnswer(ctx context.Context, dst []byte) []byte {
 }
 
 // call runs the handler.
-func (r *request) call(ctx context.Context, dst []byte) ([]byte, error) {
+func (r *request) call(dst []byte) ([]byte, error) {
 	m := r.session.mux.find(r.msg.Method)
 	if m == nil {
 		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
 	}
-	return m.invoke(ctx, wrapScalar(r.msg.Params), dst)
+	return m.invoke(r, wrapScalar(r.msg.Params), dst)
 }
 
 // wrapScalar makes [x] of a scalar x, which only [Limits].ScalarParams lets

@@ -33,6 +33,7 @@ type session struct {
 	late    lateReplies
 	scratch []envelope.Message // of the receiving goroutine
 	stats   counters
+	closing atomic.Bool // by Client.Close
 }
 
 type counters struct {
@@ -72,6 +73,7 @@ func (s *session) run() error {
 			s.log.Warn("connection lost", "err", err)
 			s.calls.lose(err)
 		default:
+			err = s.why(err)
 			s.end(err)
 			return err
 		}

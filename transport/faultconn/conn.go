@@ -11,7 +11,8 @@ import (
 )
 
 // lingerTime is how long bytes that are still under way when the connection
-// is closed may wait for the inner connection to take more.
+// is closed may wait for the inner connection to take more. It counts from
+// each attempt, of which the last one makes no progress.
 const lingerTime = 250 * time.Millisecond
 
 // A Conn is a [net.Conn] with faults. It is made by [Wrap].
@@ -116,8 +117,8 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // Fired returns how many rules of each kind have taken effect so far; kinds
 // of which none has are left out. A lasting rule counts once, when it has
-// first made a difference: a byte was delayed, a call was cut into slices, two
-// calls were collected. The caller owns the map.
+// first made a difference: a byte was delayed, or a call cut into slices. The
+// caller owns the map.
 func (c *Conn) Fired() map[Kind]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +148,7 @@ func (c *Conn) markFlips(sh *shape) {
 // more than once and never waits: Reads and Writes fail at once with an error
 // that wraps [net.ErrClosed]. Bytes that a fault still delays are delivered
 // when they are due, then the inner connection is closed; a peer that takes
-// none of them for 250 ms loses the rest. Bytes that are stalled for ever are
+// none of them for half a second loses the rest. Bytes that are stalled for ever are
 // dropped. Whoever cannot wait for all that, such as the end of a test, closes
 // [Conn.NetConn] too.
 //

@@ -39,8 +39,9 @@
 // The same schedule and the same bytes give the same faults at the same bytes.
 // Rules that count bytes do not care how the bytes are cut into calls or when
 // they come. Rules that count calls or time are as repeatable as the calls and
-// the clock are; in a [testing/synctest] bubble that is entirely. Jitter is
-// drawn from nothing but the seed and the number of bytes before the call.
+// the clock are; in a [testing/synctest] bubble that is entirely. What remains
+// is the code under test: what its goroutines do at the same time they may do
+// in any order.
 //
 // # Did it happen?
 //

@@ -12,8 +12,8 @@ const (
 	// Latency delays every byte by Arg nanoseconds. Lasting. A Write still
 	// returns at once: bytes are under way, and several can be.
 	Latency Kind = iota + 1
-	// Jitter delays what each Write or Read carries by between 0 and Arg
-	// nanoseconds, never changing the order. Lasting.
+	// Jitter delays each run of 256 bytes by between 0 and Arg nanoseconds,
+	// never changing the order. Lasting.
 	Jitter
 	// Bandwidth lets Arg bytes a second through. Lasting.
 	Bandwidth

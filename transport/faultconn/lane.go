@@ -25,6 +25,7 @@ type lane struct {
 	parcels []parcel
 	size    int
 	free    time.Time // when the link has sent what it was given
+	open    int       // size of the last packet, to which more may be added until then
 	last    time.Time // when the last byte arrives
 	pause   time.Time // until when no other does
 	batch   time.Time // until when bytes are collected
@@ -42,41 +43,53 @@ func (l *lane) due() time.Time {
 	return l.parcels[0].due
 }
 
-// push takes data, which it keeps, and works out when it arrives. It reports
-// whether data joined bytes that were already being collected.
-func (l *lane) push(now time.Time, data []byte, sh *shape, jitter time.Duration) (joined bool) {
-	size := len(data)
-	if sh.rate > 0 {
-		// The link passes on what it sends in 10 ms, in packets that are
-		// neither silly nor giant.
-		size = int(min(max(sh.rate/100, 16), packet))
+// push takes data, which it keeps, and works out when it arrives. That depends
+// on the bytes and on the time, not on how many calls they came in.
+func (l *lane) push(now time.Time, data []byte, sh *shape, jitter time.Duration) {
+	l.size += len(data)
+	if sh.rate == 0 {
+		l.add(data, l.arrival(now, len(data), sh, jitter), sh)
+		return
 	}
+	// The link passes on what it sends in 10 ms, in packets that are neither
+	// silly nor giant.
+	size := int(min(max(sh.rate/100, 16), packet))
 	for len(data) > 0 {
-		n := min(size, len(data))
-		due, with := l.arrival(now, n, sh, jitter)
-		joined = joined || with
-		l.parcels = append(l.parcels, parcel{due, data[:n:n], sh.slice, sh.pause})
-		l.size += n
-		if sh.pause > 0 {
-			l.last = due.Add(time.Duration(n-1) * sh.pause)
-			l.pause = l.last.Add(sh.pause)
+		joins := l.open < size && l.free.After(now) && !l.empty() && !sh.slice
+		if !joins {
+			l.open = 0
+		}
+		n := min(size-l.open, len(data))
+		l.open += n
+		due := l.arrival(now, n, sh, jitter)
+		if joins {
+			last := &l.parcels[len(l.parcels)-1]
+			last.due, last.data = due, append(last.data, data[:n]...)
+		} else {
+			l.add(data[:n:n], due, sh)
 		}
 		data = data[n:]
 	}
-	return joined
+}
+
+func (l *lane) add(data []byte, due time.Time, sh *shape) {
+	l.parcels = append(l.parcels, parcel{due, data, sh.slice, sh.pause})
+	if sh.pause > 0 {
+		l.last = due.Add(time.Duration(len(data)-1) * sh.pause)
+		l.pause = l.last.Add(sh.pause)
+	}
 }
 
 // arrival works out when n bytes that are sent now arrive; when the end of the
 // stream does, if n is zero.
-func (l *lane) arrival(now time.Time, n int, sh *shape, jitter time.Duration) (due time.Time, joined bool) {
+func (l *lane) arrival(now time.Time, n int, sh *shape, jitter time.Duration) time.Time {
 	sent := now
 	if sh.rate > 0 {
 		sent = later(now, l.free).Add(time.Duration(int64(n) * int64(time.Second) / sh.rate))
 		l.free = sent
 	}
 	if sh.collect > 0 {
-		joined = now.Before(l.batch)
-		if !joined {
+		if !now.Before(l.batch) {
 			l.batch = now.Add(sh.collect)
 		}
 		sent = later(sent, l.batch)
@@ -85,7 +98,7 @@ func (l *lane) arrival(now time.Time, n int, sh *shape, jitter time.Duration) (d
 	if n > 0 {
 		l.last = later(l.last, l.pause)
 	}
-	return l.last, joined
+	return l.last
 }
 
 // pop moves bytes that have arrived to p and returns how many.

@@ -80,6 +80,9 @@ func (s *stream) plan(now time.Time, most int) (sh shape, span int, event *ruleS
 			if r.For > 0 && r.Unit == Byte {
 				left = min(left, r.At+r.For-pos)
 			}
+			if r.Kind == Jitter {
+				left = min(left, block-s.bytes%block)
+			}
 			sh.apply(r)
 		case r.spent:
 		case r.Kind == BitFlip:
@@ -96,12 +99,16 @@ func (s *stream) plan(now time.Time, most int) (sh shape, span int, event *ruleS
 // count notes that n bytes went through.
 func (s *stream) count(n int) { s.bytes += int64(n) }
 
+// block is how many bytes have the same jitter. If calls had it, the luck of
+// the scheduler in cutting a stream into calls would change what happens.
+const block = 256
+
 // chance returns a number below n that depends on nothing but the seed, the
-// direction and how many bytes went before.
+// direction and the block of the bytes that come next.
 func (s *stream) chance(seed uint64, n time.Duration) time.Duration {
 	if n <= 0 {
 		return 0
 	}
-	h := mix(mix(seed^uint64(s.dir)<<56) ^ uint64(s.bytes))
+	h := mix(mix(seed^uint64(s.dir)<<56) ^ uint64(s.bytes/block))
 	return time.Duration(h % uint64(n))
 }

@@ -167,23 +167,18 @@ func (c *Conn) received(p []byte, direct bool) (n int) {
 			n += span
 			continue
 		}
-		c.markDelays(&sh, jitter, span)
-		if in.lane.push(now, append([]byte(nil), run...), &sh, jitter) {
-			c.mark(sh.by[Coalesce])
-		}
+		c.markDelays(&sh, jitter)
+		in.lane.push(now, append([]byte(nil), run...), &sh, jitter)
 	}
 	return n
 }
 
-// markDelays counts the rules that delay n bytes.
-func (c *Conn) markDelays(sh *shape, jitter time.Duration, n int) {
-	c.mark(sh.by[Latency])
-	c.mark(sh.by[Bandwidth])
-	if jitter > 0 {
-		c.mark(sh.by[Jitter])
-	}
-	if n > 1 {
-		c.mark(sh.by[Slice])
+// markDelays counts the rules that are behind a detour through the lane.
+func (c *Conn) markDelays(sh *shape, jitter time.Duration) {
+	for k, r := range sh.by {
+		if Kind(k) != Jitter || jitter > 0 {
+			c.mark(r)
+		}
 	}
 }
 
@@ -203,7 +198,7 @@ func (c *Conn) innerErr(err error) error {
 	if c.in.ended == nil {
 		sh, _, _ := c.in.plan(now, 1)
 		c.in.ended = err
-		c.in.endedAt, _ = c.in.lane.arrival(now, 0, &sh, 0)
+		c.in.endedAt = c.in.lane.arrival(now, 0, &sh, 0)
 		c.mark(sh.by[Latency])
 	}
 	return errAgain

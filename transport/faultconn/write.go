@@ -83,10 +83,8 @@ func (c *Conn) writeStep(p []byte) (int, error) {
 	jitter := out.chance(c.seed, sh.jitter)
 	out.count(len(data))
 	c.markFlips(&sh)
-	c.markDelays(&sh, jitter, len(data))
-	if out.lane.push(now, data, &sh, jitter) {
-		c.mark(sh.by[Coalesce])
-	}
+	c.markDelays(&sh, jitter)
+	out.lane.push(now, data, &sh, jitter)
 	c.schedule()
 	return len(p), nil
 }

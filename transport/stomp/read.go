@@ -279,6 +279,11 @@ func (r *frameReader) readToNUL() error {
 		if len(r.body)+len(part) > r.bodyLimit() {
 			return r.tooLong("a body without content-length")
 		}
+		if need := len(r.body) + len(part); need > cap(r.body) {
+			grown := make([]byte, len(r.body), min(max(need, 2*cap(r.body)), r.bodyLimit()))
+			copy(grown, r.body)
+			r.body = grown
+		}
 		r.body = append(r.body, part...)
 		if end >= 0 {
 			in.Discard(end + 1)

@@ -27,7 +27,8 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 	if len(m.Body) > l.Message {
 		return 0, tooLarge("the body has %d bytes, the limit is %d", len(m.Body), l.Message)
 	}
-	size = len(m.Body) + len(m.To) + len(m.ReplyTo) + len(m.ContentType) + 256
+	size = len(m.Body) + 256
+	lines := len(m.Headers) + 4 // subscription, message-id, ack, content-length
 	for _, f := range [...]struct{ name, value string }{
 		{frame.Destination, m.To},
 		{replyTo, m.ReplyTo},
@@ -36,9 +37,14 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 		{amqpMessageID, m.ID.String()},
 		{subject, m.Subject},
 	} {
+		if f.value == "" {
+			continue
+		}
 		if err := v.check(f.name, f.value, false); err != nil {
 			return 0, err
 		}
+		lines++
+		size += len(f.value)
 	}
 	for _, h := range m.Headers {
 		if h.Name == "" || knownHeader(h.Name) != 0 {
@@ -52,7 +58,7 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 		}
 		size += len(h.Name) + len(h.Value) + 2
 	}
-	if size-len(m.Body) > l.HeaderBytes || len(m.Headers)+16 > l.Headers {
+	if size-len(m.Body) > l.HeaderBytes || len(m.Headers) > 0 && lines > l.Headers {
 		return 0, tooLarge("the header fields are over the limit of %d in %d bytes", l.Headers, l.HeaderBytes)
 	}
 	return size, nil
