@@ -75,6 +75,7 @@ func (q *Queue) abort(ctx context.Context) error {
 		q.dropAll(n, ErrClosed)
 	}
 	if dropped == 0 && running == 0 {
+		<-q.gone // the workers are on their way out, and nobody else's code is in that way
 		return nil
 	}
 	q.cancel(ErrClosed)

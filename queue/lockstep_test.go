@@ -354,6 +354,7 @@ func TestLockstepOpenEndsAfterClose(t *testing.T) {
 		result(t, f, "", queue.ErrNotSent)
 		result(t, f, "", queue.ErrClosed)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(w.conns) != 1 || w.conns[0].closes.Load() != 1 {
 			t.Errorf("%d connections were opened, want one, and want it closed", len(w.conns))
 		}

@@ -66,6 +66,7 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 		if err = s.lane.SubmitAll(s.ctx, jobs); err == nil {
 			return
 		}
+		s.serving.leave(b.n)
 		s.serving.done(b.n)
 	}
 	b.n = 0
@@ -98,6 +99,7 @@ func (b *batchAnswer) finish() {
 	s := b.session
 	if len(b.slots) == 0 {
 		s.settle(b.message, transport.Accepted)
+		s.serving.leave(b.n)
 		s.serving.done(b.n)
 		return
 	}

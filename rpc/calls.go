@@ -3,7 +3,7 @@ package rpc
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
@@ -195,7 +195,7 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	c := &s.calls
 	a := answer{result: msg.Result, fault: msg.Error, outcome: Answered}
 	if msg.Reason != "" {
-		a = answer{err: errors.Join(ErrBadAnswer, errors.New(msg.Reason)), outcome: Unknown}
+		a = answer{err: fmt.Errorf("%w: %s", ErrBadAnswer, msg.Reason), outcome: Unknown}
 	}
 	if id, ok := number(msg.ID); ok {
 		if w := c.waiting[id]; w != nil {

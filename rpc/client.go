@@ -103,7 +103,7 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 		owner.queue = q
 	}
 	inFlight := or(o.Limits.InFlight, 1024)
-	c := &Client{owner: owner, s: newSession(conn, sessionOptions{
+	c := &Client{owner: owner, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
 		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger),
 	})}

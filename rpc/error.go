@@ -147,7 +147,7 @@ func (s *session) failed(method string, err error) *CallError {
 // why adds to a transport's error that we closed the connection ourselves.
 func (s *session) why(err error) error {
 	if s.closing.Load() && !errors.Is(err, ErrClosed) {
-		return errors.Join(ErrClosed, err)
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return err
 }

@@ -13,26 +13,29 @@ const pauseAt = 1 << 20
 
 // lateReplies are the answers for which the send buffer had no room. They are
 // sent, in order, by a goroutine that lives as long as there are any, so that a
-// peer that does not read its answers holds up no worker. Their number is
-// bounded by that of the requests in flight.
+// peer that does not read its answers holds up no worker. The number of answers
+// is bounded by that of the requests in flight. That of refusals is bounded by
+// making the receiving goroutine, which alone refuses, wait: no peer that keeps
+// to our limits has so many.
 type lateReplies struct {
-	s *session
+	s    *session
+	most int // refusals
 
-	mu      sync.Mutex // protects the fields below
-	queue   []lateReply
-	bytes   int
-	paused  bool
-	working atomic.Bool // read without mu
-	wg      sync.WaitGroup
+	mu       sync.Mutex // protects the fields below
+	queue    []lateReply
+	refusals int           // in queue
+	moved    chan struct{} // closed when one has left; nil if nobody waits
+	bytes    int
+	paused   bool
+	working  atomic.Bool // read without mu
+	wg       sync.WaitGroup
 }
 
 type lateReply struct {
 	out     *outgoing
 	message *transport.Message
-	n       int
+	n       int // requests answered, 0 for a refusal
 }
-
-func (l *lateReplies) init(s *session) { l.s = s }
 
 // behind reports whether answers wait, so that a new one has to go behind them.
 func (l *lateReplies) behind() bool { return l.working.Load() }
@@ -40,6 +43,10 @@ func (l *lateReplies) behind() bool { return l.working.Load() }
 func (l *lateReplies) add(r lateReply) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.n == 0 {
+		l.waitToRefuse()
+		l.refusals++
+	}
 	l.queue = append(l.queue, r)
 	l.bytes += len(r.out.msg.Body)
 	if l.bytes > pauseAt && !l.paused {
@@ -59,8 +66,26 @@ func (l *lateReplies) work() {
 		}
 		size := len(r.out.msg.Body)
 		_ = l.s.send(l.s.ctx, r.out) // an error is logged there, and all that can be done
+		l.s.serving.leave(r.n)
 		l.s.answeredPeer(r.message, r.out, r.n)
-		l.sent(size)
+		l.sent(size, r.n == 0)
+	}
+}
+
+// waitToRefuse waits until one more refusal may wait, or the connection ends.
+// It is entered and left with mu held.
+func (l *lateReplies) waitToRefuse() {
+	for l.refusals >= l.most && l.s.ctx.Err() == nil {
+		if l.moved == nil {
+			l.moved = make(chan struct{})
+		}
+		moved := l.moved
+		l.mu.Unlock()
+		select {
+		case <-moved:
+		case <-l.s.ctx.Done():
+		}
+		l.mu.Lock()
 	}
 }
 
@@ -78,10 +103,17 @@ func (l *lateReplies) next() (r lateReply, ok bool) {
 	return r, true
 }
 
-func (l *lateReplies) sent(size int) {
+func (l *lateReplies) sent(size int, refusal bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes -= size
+	if refusal {
+		l.refusals--
+	}
+	if l.moved != nil {
+		close(l.moved)
+		l.moved = nil
+	}
 	if l.paused && l.bytes <= pauseAt/2 {
 		l.paused = false
 		l.s.lane.Resume()

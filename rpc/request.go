@@ -115,22 +115,27 @@ func (r *request) done(out *outgoing) {
 	}
 	if out == nil {
 		r.session.settle(r.message, transport.Accepted)
+		r.session.serving.leave(1)
 		r.session.serving.done(1)
 		return
 	}
 	r.session.answer(r.message, out, 1)
 }
 
-// answer sends an answer on its way and closes the account of n requests.
+// answer sends an answer on its way, and closes the account of n requests; it
+// is 0 if what is answered was not admitted. It waits for no room.
 func (s *session) answer(m *transport.Message, out *outgoing, n int) {
 	out.to(m)
+	s.serving.leave(n)
 	if s.late.behind() || errors.Is(s.send(noWait, out), transport.ErrBusy) {
+		s.serving.leave(-n)
 		s.late.add(lateReply{out: out, message: m, n: n})
 		return
 	}
 	s.answeredPeer(m, out, n)
 }
 
+// answeredPeer closes the account of n requests that have no places any more.
 func (s *session) answeredPeer(m *transport.Message, out *outgoing, n int) {
 	out.free()
 	s.settle(m, transport.Accepted)

@@ -114,7 +114,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 	if s.closed {
 		return nil, ErrServerClosed
 	}
-	sess := newSession(conn, sessionOptions{
+	sess := newSession(s.queue.Context(), conn, sessionOptions{
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
@@ -163,7 +163,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			if sess.serving.drain(ctx) != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				unanswered += sess.serving.inFlight()
+				unanswered += sess.serving.open()
 			}
 			sess.cancel(ErrServerClosed)
 			_ = sess.conn.Close()

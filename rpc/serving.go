@@ -11,15 +11,18 @@ var (
 	errInFlight     = errors.New("rpc: too many requests in flight on this connection")
 )
 
-// serving counts the requests of a peer that were admitted and not yet
-// answered.
+// serving counts the requests of a peer that were admitted. A request has a
+// place in flight until its answer is about to leave, so that a peer which
+// sends the next one on receiving the answer is not refused; it is unanswered
+// until the answer has left.
 type serving struct {
-	limit int
+	limit int // of places
 
-	mu       sync.Mutex // protects the fields below
-	count    int
-	draining bool
-	idle     chan struct{} // closed when count is 0; nil if nobody waits
+	mu         sync.Mutex // protects the fields below
+	places     int
+	unanswered int
+	draining   bool
+	idle       chan struct{} // closed when nothing is unanswered; nil if nobody waits
 }
 
 // admit takes n requests in, or none.
@@ -29,18 +32,29 @@ func (s *serving) admit(n int) error {
 	switch {
 	case s.draining:
 		return errShuttingDown
-	case s.count+n > s.limit:
+	case s.places+n > s.limit:
 		return errInFlight
 	}
-	s.count += n
+	s.places += n
+	s.unanswered += n
 	return nil
 }
 
-// done says that n requests are answered, or never will be.
+// leave gives back the places of n requests, or takes them again if n is
+// negative, beyond the limit if need be: their answers could not leave after
+// all.
+func (s *serving) leave(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places -= n
+}
+
+// done says that n requests that have no places any more are answered, or never
+// will be.
 func (s *serving) done(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count -= n; s.count == 0 && s.idle != nil {
+	if s.unanswered -= n; s.unanswered == 0 && s.idle != nil {
 		close(s.idle)
 		s.idle = nil
 	}
@@ -50,7 +64,7 @@ func (s *serving) done(n int) {
 func (s *serving) drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
-	if s.count == 0 {
+	if s.unanswered == 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -67,9 +81,9 @@ func (s *serving) drain(ctx context.Context) error {
 	}
 }
 
-// inFlight returns how many requests are admitted and not answered.
-func (s *serving) inFlight() int {
+// open returns how many requests are unanswered.
+func (s *serving) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.count
+	return s.unanswered
 }

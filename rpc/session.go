@@ -51,13 +51,13 @@ type sessionOptions struct {
 	log      *slog.Logger
 }
 
-func newSession(conn transport.Conn, o sessionOptions) *session {
+func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
 	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log}
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
 	s.serving.limit = o.inFlight
-	s.late.init(s)
+	s.late.s, s.late.most = s, max(o.inFlight, 1024)
 	return s
 }
 
@@ -121,6 +121,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message) {
 		if err = s.lane.Submit(r, r); err == nil {
 			return
 		}
+		s.serving.leave(1)
 		s.serving.done(1)
 	}
 	if msg.Kind == envelope.Notification {
@@ -166,13 +167,8 @@ func (s *session) refuse(m *transport.Message, id []byte, e *Error) {
 		return
 	}
 	out := newOutgoing()
-	out.to(m)
 	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
-	if err := s.conn.Send(s.ctx, &out.msg); err != nil {
-		s.log.Debug("error answer not sent", "err", err)
-	}
-	out.free()
-	s.settle(m, transport.Accepted)
+	s.answer(m, out, 0)
 }
 
 func (s *session) settle(m *transport.Message, o transport.Outcome) {

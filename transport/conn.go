@@ -11,9 +11,10 @@ import (
 // A Transport speaks one wire protocol over a byte stream that it is given. It
 // never dials, listens, does TLS, retries or reconnects: [Dial], [Listen] and
 // [Redial] do. Both methods shake the protocol's hands and return a Conn that
-// owns nc; on error they leave nc for the caller to close. nc has a deadline
-// set from ctx, so a handshake need not watch ctx itself. A nil o means the
-// defaults. Transports are safe for concurrent use.
+// owns nc; on error they leave nc for the caller to close. The caller makes
+// nc's reads and writes time out when ctx ends, so a handshake need not watch
+// ctx itself. A nil o means the defaults. Transports are safe for concurrent
+// use.
 type Transport interface {
 	// Client opens a conversation as the side that dialed u. The user part of u
 	// holds the credentials and its path the destination.

@@ -76,12 +76,9 @@ func tlsConfig(c *tls.Config) *tls.Config {
 	return c
 }
 
-// shake runs a protocol's handshake on nc within ctx, and closes nc if it
-// fails.
+// shake runs a protocol's handshake on nc, whose reads and writes fail when ctx
+// ends, and closes nc if it fails.
 func shake(ctx context.Context, nc net.Conn, hands func() error) (err error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = nc.SetDeadline(deadline)
-	}
 	fired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		_ = nc.SetDeadline(time.Unix(1, 0))
@@ -95,10 +92,10 @@ func shake(ctx context.Context, nc net.Conn, hands func() error) (err error) {
 		}
 	}
 	if err != nil {
-		_ = nc.Close()
+		hardClose(nc)
 		return err
 	}
-	return nc.SetDeadline(time.Time{})
+	return nil
 }
 
 // cause unwraps an OpError, whose fields the caller is about to say anew.

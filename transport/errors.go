@@ -40,7 +40,7 @@ var (
 // OpError says which operation failed, on which wire and address.
 type OpError struct {
 	// Op is "dial", "handshake", "listen", "accept", "send", "receive",
-	// "subscribe" or "close".
+	// "subscribe", "settle", "flush" or "close".
 	Op string
 	// Scheme and Addr are the wire and the peer's address, where known.
 	Scheme, Addr string
@@ -54,13 +54,12 @@ type OpError struct {
 func (e *OpError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
-	if e.Scheme != "" || e.Addr != "" {
-		b.WriteString(" ")
-		b.WriteString(e.Scheme)
-		if e.Addr != "" {
-			b.WriteString("://")
-			b.WriteString(e.Addr)
-		}
+	b.WriteString(strings.TrimRight(" "+e.Scheme, " "))
+	switch {
+	case e.Scheme != "" && e.Addr != "":
+		b.WriteString("://" + e.Addr)
+	case e.Addr != "":
+		b.WriteString(" " + e.Addr)
 	}
 	b.WriteString(": ")
 	b.WriteString(e.Err.Error())

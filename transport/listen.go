@@ -33,7 +33,7 @@ func Listen(_ context.Context, rawURL string, o *ListenOptions) (*Listener, erro
 		return nil, &OpError{Op: "listen", Err: err}
 	}
 	o = o.WithDefaults()
-	if s.TLS && (o.TLS == nil || len(o.TLS.Certificates) == 0 && o.TLS.GetCertificate == nil) {
+	if s.TLS && !hasCertificate(o.TLS) {
 		err := errors.New("transport: TLS needs a certificate and its key")
 		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}
 	}
@@ -47,6 +47,10 @@ func Listen(_ context.Context, rawURL string, o *ListenOptions) (*Listener, erro
 		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}
 	}
 	return newListener(ln, s, o), nil
+}
+
+func hasCertificate(c *tls.Config) bool {
+	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
 }
 
 // NewListener accepts the connections of ln, which it owns, as those of wire t,

@@ -26,8 +26,8 @@ type Reader struct {
 	small int // reads in a row that would have fitted the first buffer
 }
 
-// NewReader returns a Reader from src that buffers up to limit bytes that its
-// user has not discarded.
+// NewReader returns a Reader from src that buffers up to limit bytes, and at
+// least 4 KiB, that its user has not discarded.
 func NewReader(src io.Reader, limit int) *Reader {
 	return &Reader{src: src, max: max(limit, firstRead)}
 }
@@ -103,7 +103,7 @@ func (r *Reader) judge(n int) {
 // returns what it has, to be handed in again. It takes memory for what has
 // arrived, and little more on the word of the peer that n bytes will come.
 func (r *Reader) ReadInto(body []byte, n int) ([]byte, error) {
-	if body == nil {
+	if cap(body) == 0 {
 		body = make([]byte, 0, min(n, max(onWord, r.w-r.r)))
 	}
 	take := min(n-len(body), r.w-r.r)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -17,9 +18,9 @@ import (
 // RedialOptions adjust [Redial]. A nil pointer means the defaults.
 type RedialOptions struct {
 	DialOptions
-	// First and Most are the shortest and the longest pause between attempts;
-	// it grows by half each time, and half of it is chance. Zero means 100 ms
-	// and 10 s.
+	// First and Most bound the pause between attempts, which grows from the one
+	// to the other by half each time; what is waited is between half and one
+	// and a half of it, by chance. Zero means 100 ms and 10 s.
 	First, Most time.Duration
 	// GiveUp ends the connection for good when an outage lasts longer. Zero
 	// means never.
@@ -34,8 +35,9 @@ type RedialOptions struct {
 //
 // Each loss makes Recv return one error that wraps [ErrReconnecting]: all that
 // was sent before and not answered is unknown. The next Recv does the dialing,
-// and a Send waits for it, within its ctx. Nothing is ever sent twice. The
-// first attempt is made before Redial returns, and its failure is returned.
+// and a Send waits for it, within its ctx. The ctx of Recv bounds an attempt,
+// too. Nothing is ever sent twice. The first attempt is made before Redial
+// returns, and its failure is returned.
 func Redial(ctx context.Context, rawURL string, o *RedialOptions) (Conn, error) {
 	if o == nil {
 		o = new(RedialOptions)
@@ -45,7 +47,7 @@ func Redial(ctx context.Context, rawURL string, o *RedialOptions) (Conn, error) 
 		return nil, &OpError{Op: "dial", Err: err}
 	}
 	d := o.DialOptions.WithDefaults()
-	r := &redialer{url: u, scheme: s, o: *o, log: d.Logger, up: make(chan struct{})}
+	r := &redialer{url: u, scheme: s, o: *o, log: d.Logger, receiving: make(chan struct{}, 1), up: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	if r.o.Dial == nil {
 		r.o.Dial = func(ctx context.Context) (Conn, error) { return dial(ctx, u, s, d) }
@@ -65,14 +67,16 @@ type redialer struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	receiving sync.Mutex // held by Recv
-	followed  Conn       // what Recv reads from; protected by receiving
-	mu        sync.Mutex // protects the fields below
-	conn      Conn       // what senders use; nil during an outage
-	last      *Info
-	up        chan struct{} // closed when conn is set
-	subs      []*renewable
-	lastID    uint64
+	receiving chan struct{} // held by Recv
+	outage    outage        // protected by receiving
+
+	mu       sync.Mutex // protects the fields below
+	followed Conn       // what Recv reads from, also when a sender found it dead
+	conn     Conn       // what senders use; nil during an outage
+	last     *Info
+	up       chan struct{} // closed when conn is set
+	subs     []*renewable
+	lastID   uint64
 }
 
 // A renewable is a subscription with the connection that it was last asked of.
@@ -121,7 +125,7 @@ func (r *redialer) current(ctx context.Context, op string) (Conn, error) {
 		case <-up:
 		case <-r.ctx.Done():
 		case <-ctx.Done():
-			return nil, r.opError(op, errors.Join(ErrBusy, context.Cause(ctx)))
+			return nil, r.opError(op, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx)))
 		}
 	}
 }
@@ -156,14 +160,14 @@ func (r *redialer) do(ctx context.Context, op string, f func(Conn) error) error 
 
 // Recv receives from the current connection, or makes a new one.
 func (r *redialer) Recv(ctx context.Context) (*Message, error) {
-	r.receiving.Lock()
-	defer r.receiving.Unlock()
-	if r.followed == nil {
+	r.receiving <- struct{}{}
+	defer func() { <-r.receiving }()
+	if r.follows() == nil {
 		if err := r.again(ctx); err != nil {
 			return nil, err
 		}
 	}
-	c := r.followed
+	c := r.follows()
 	m, err := c.Recv(ctx)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return m, err
@@ -171,10 +175,35 @@ func (r *redialer) Recv(ctx context.Context) (*Message, error) {
 	if closed := context.Cause(r.ctx); closed != nil {
 		return nil, r.opError("receive", closed)
 	}
-	_ = c.Close()
 	r.lost(c)
+	_ = c.Close()
+	r.mu.Lock()
 	r.followed = nil
-	return nil, r.opError("receive", errors.Join(ErrReconnecting, cause(err)))
+	r.mu.Unlock()
+	return nil, r.opError("receive", fmt.Errorf("%w: %w", ErrReconnecting, cause(err)))
+}
+
+func (r *redialer) follows() Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.followed
+}
+
+// An outage is a time without connection. It outlives a Recv whose ctx ends.
+type outage struct {
+	began  time.Time // zero when there is none
+	next   time.Time // when the next attempt is due
+	pauses backoff.ExponentialBackOff
+}
+
+// begin starts an outage, unless one is under way.
+func (o *outage) begin(first, most time.Duration) {
+	if !o.began.IsZero() {
+		return
+	}
+	o.began, o.next = time.Now(), time.Now()
+	o.pauses = backoff.ExponentialBackOff{InitialInterval: first, MaxInterval: most, Multiplier: 1.5, RandomizationFactor: 0.5}
+	o.pauses.Reset()
 }
 
 // again dials until it has a connection with all subscriptions renewed.
@@ -182,30 +211,28 @@ func (r *redialer) again(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(r.ctx, func() { cancel(context.Cause(r.ctx)) })()
-	pauses := &backoff.ExponentialBackOff{
-		InitialInterval: cmp.Or(r.o.First, 100*time.Millisecond), MaxInterval: cmp.Or(r.o.Most, 10*time.Second),
-		Multiplier: 1.5, RandomizationFactor: 0.5,
-	}
-	pauses.Reset()
-	start := time.Now()
+	o := &r.outage
+	o.begin(cmp.Or(r.o.First, 100*time.Millisecond), cmp.Or(r.o.Most, 10*time.Second))
 	for {
+		select {
+		case <-time.After(time.Until(o.next)):
+		case <-ctx.Done():
+		}
+		if closed := context.Cause(r.ctx); closed != nil {
+			return r.opError("receive", closed)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		err := r.attempt(ctx)
 		if err == nil {
+			o.began = time.Time{}
 			return nil
 		}
 		r.log.Warn("cannot reconnect", "to", r.url.Host, "err", err)
-		if r.o.GiveUp > 0 && time.Since(start) > r.o.GiveUp {
+		o.next = time.Now().Add(o.pauses.NextBackOff())
+		if r.o.GiveUp > 0 && time.Since(o.began) > r.o.GiveUp {
 			r.cancel(WithReason(ErrClosed, "gave up reconnecting: "+err.Error()))
-		}
-		select {
-		case <-time.After(pauses.NextBackOff()):
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			if closed := context.Cause(r.ctx); closed != nil {
-				return r.opError("receive", closed)
-			}
-			return context.Cause(ctx)
 		}
 	}
 }
@@ -224,19 +251,32 @@ func (r *redialer) attempt(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.set(c)
+	if err := r.set(c); err != nil {
+		return err
+	}
+	for _, s := range subs { // some may have been given up meanwhile
+		if !r.wants(s) {
+			if sub, ok := As[Subscriber](c); ok {
+				_ = sub.Unsubscribe(ctx, s.ID) // if it fails the connection has, and Recv will see
+			}
+		}
+	}
+	return nil
+}
+
+func (r *redialer) wants(s *renewable) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.subs, s)
 }
 
 // Close ends the connection and all attempts to make one.
 func (r *redialer) Close() error {
 	r.cancel(ErrClosed)
-	r.mu.Lock()
-	c := r.conn
-	r.mu.Unlock()
-	if c == nil {
-		return nil
+	if c := r.follows(); c != nil {
+		return c.Close()
 	}
-	return c.Close()
+	return nil
 }
 
 // Info returns that of the current connection or, during an outage, the last.
@@ -266,11 +306,12 @@ func (r *redialer) renew(ctx context.Context, c Conn, s *renewable) error {
 // Subscribe subscribes now and after every reconnect.
 func (r *redialer) Subscribe(ctx context.Context, s Subscription) (id string, err error) {
 	r.mu.Lock()
-	if s.ID == "" {
+	taken := func() bool { return slices.ContainsFunc(r.subs, func(o *renewable) bool { return o.ID == s.ID }) }
+	for s.ID == "" || s.ID == r.ownID() && taken() {
 		r.lastID++
-		s.ID = "sub-" + strconv.FormatUint(r.lastID, 10)
+		s.ID = r.ownID()
 	}
-	if slices.ContainsFunc(r.subs, func(o *renewable) bool { return o.ID == s.ID }) {
+	if taken() {
 		r.mu.Unlock()
 		return "", r.opError("subscribe", WithReason(ErrInvalid, "subscription id "+strconv.Quote(s.ID)+" is in use"))
 	}
@@ -284,6 +325,9 @@ func (r *redialer) Subscribe(ctx context.Context, s Subscription) (id string, er
 	}
 	return s.ID, nil
 }
+
+// ownID is the last id that was chosen here.
+func (r *redialer) ownID() string { return "sub-" + strconv.FormatUint(r.lastID, 10) }
 
 // forget drops a subscription and returns the connection in use.
 func (r *redialer) forget(id string) Conn {

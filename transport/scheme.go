@@ -2,11 +2,13 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -61,29 +63,37 @@ func Schemes() []string {
 
 // lookup parses a URL and finds its scheme.
 func lookup(rawURL string) (*url.URL, Scheme, error) {
+	known := strings.Join(Schemes(), ", ")
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, Scheme{}, fmt.Errorf("transport: %w", redact(err))
+	secret := strings.ContainsAny(rawURL, "@%") // may hold a password, which no error may show
+	switch {
+	case err != nil && secret:
+		return nil, Scheme{}, errors.New("transport: cannot parse the URL; are the special characters of user and password percent-encoded?")
+	case err != nil:
+		return nil, Scheme{}, fmt.Errorf("transport: cannot parse the URL: %w", reason(err))
+	case u.Scheme == "" || !strings.Contains(rawURL, "://"):
+		shown := strconv.Quote(rawURL)
+		if secret {
+			shown = "the address"
+		}
+		return nil, Scheme{}, fmt.Errorf("transport: %s is not a URL; expected SCHEME://HOST:PORT with a scheme of %s", shown, known)
 	}
 	schemes.RLock()
 	s, ok := schemes.byName[u.Scheme]
 	schemes.RUnlock()
 	switch {
-	case u.Scheme == "" || !strings.Contains(rawURL, "://"):
-		return nil, s, fmt.Errorf("transport: %q is not a URL; expected SCHEME://HOST:PORT with a scheme of %s",
-			rawURL, strings.Join(Schemes(), ", "))
 	case !ok:
-		return nil, s, fmt.Errorf("transport: unknown scheme %q; known are %s", u.Scheme, strings.Join(Schemes(), ", "))
+		return nil, s, fmt.Errorf("transport: unknown scheme %q; known are %s", u.Scheme, known)
 	case u.Host == "" && s.Network == nil:
 		return nil, s, fmt.Errorf("transport: %s URL without a host", u.Scheme)
 	}
 	return u, s, nil
 }
 
-// redact drops the URL, which may hold a password, from a parse error.
-func redact(err error) error {
-	if e, ok := err.(*url.Error); ok {
-		return fmt.Errorf("cannot parse the URL: %w", e.Err)
+// reason is a parse error without the URL.
+func reason(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
 	}
 	return err
 }

@@ -53,6 +53,7 @@ func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
 	s.Reader = NewReader(streamSource{s}, limit)
 	s.writer = NewWriter(nc, o.SendBuffer, o.WriteStall, s.Fail)
 	s.begun.Store(noFrame)
+	s.clock.since.Store(noRead)
 	s.slow = time.AfterFunc(s.patience, s.judgeFrame)
 	s.slow.Stop()
 	return s
@@ -158,7 +159,8 @@ func (s *Stream) interruptible(ctx context.Context, next func() (*Message, error
 func (s *Stream) MidFrame() {
 	if !s.midFrame {
 		s.midFrame = true
-		s.begun.Store(int64(s.clock.read()))
+		begun, _ := s.clock.read()
+		s.begun.Store(int64(begun))
 		s.slow.Reset(s.patience)
 	}
 }
@@ -173,12 +175,16 @@ func (s *Stream) judgeFrame() {
 	if begun == noFrame {
 		return
 	}
-	took := s.clock.read() - time.Duration(begun)
-	if took >= s.patience {
+	spent, reading := s.clock.read()
+	left := s.patience - (spent - time.Duration(begun))
+	if left <= 0 {
 		s.Fail(ErrSlow)
 		return
 	}
-	s.slow.Reset(s.patience - took)
+	if !reading { // look again, but not all the time
+		left = max(left, 10*time.Millisecond)
+	}
+	s.slow.Reset(left)
 	if s.Err() != nil {
 		s.slow.Stop()
 	}
@@ -196,15 +202,24 @@ func (s *Stream) FrameDone() {
 // Fail ends the stream at once because of err; only the first call counts.
 // Everything blocked in it returns.
 func (s *Stream) Fail(err error) {
+	if s.end(told(err)) {
+		hardClose(s.nc)
+	}
+}
+
+// told turns the ways in which a byte stream can end into ErrClosed.
+func told(err error) error {
+	var op *net.OpError
+	var code syscall.Errno
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
-		err = WithReason(ErrClosed, "the peer closed the connection")
+		return WithReason(ErrClosed, "the peer closed the connection")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
-		err = WithReason(ErrClosed, "the peer reset the connection")
+		return WithReason(ErrClosed, "the peer reset the connection")
+	case errors.As(err, &op), errors.As(err, &code), errors.Is(err, io.ErrUnexpectedEOF):
+		return WithReason(ErrClosed, err.Error())
 	}
-	if s.end(err) {
-		_ = s.nc.Close()
-	}
+	return err
 }
 
 // end notes why the stream is over, and tells all who want to know.
@@ -267,7 +282,7 @@ func (s *Stream) Close(goodbye func([]byte) []byte) error {
 		s.farewell(goodbye)
 	}
 	if s.end(ErrClosed) {
-		_ = s.nc.Close()
+		hardClose(s.nc)
 	}
 	return nil
 }
@@ -284,7 +299,7 @@ func (s *Stream) Abort(err error, goodbye func([]byte) []byte) {
 		s.farewellLocked(goodbye)
 	}
 	if s.end(err) {
-		_ = s.nc.Close()
+		hardClose(s.nc)
 	}
 }
 
@@ -304,7 +319,14 @@ func (s *Stream) farewellLocked(goodbye func([]byte) []byte) {
 	until := time.Now().Add(s.linger)
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	if s.writer.Flush(ctx) != nil || closeWrite(s.nc) != nil {
+	if s.writer.Flush(ctx) != nil {
+		return
+	}
+	// TLS takes a time of its own to say goodbye.
+	late := time.AfterFunc(time.Until(until), func() { _ = s.nc.SetWriteDeadline(time.Unix(1, 0)) })
+	err := closeWrite(s.nc)
+	late.Stop()
+	if err != nil {
 		return
 	}
 	_ = s.nc.SetReadDeadline(until)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -76,10 +77,10 @@ func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *
 // Append lets enc append the bytes of one message to the buffer, once there is
 // room for about size bytes, and sees to it that they are written. ctx bounds
 // the wait for room only: one that has ended means not to wait. enc runs under
-// the Writer's lock, in the order of the bytes on the wire, and must be quick; what it appends is written
-// whole or, after an error, not at all. A nil error does not say that the write
-// has happened. On an error nothing was appended, unless it is an [OpError]
-// with MaybeSent.
+// the Writer's lock, in the order of the bytes on the wire, and must be quick;
+// what it appends is written whole or, after an error, not at all. A nil error
+// does not say that the write has happened. On an error nothing was appended,
+// unless it is an [OpError] with MaybeSent.
 func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) error {
 	need := min(int64(size), w.bound)
 	if !w.room.TryAcquire(need) {
@@ -118,7 +119,7 @@ func (w *Writer) wait(ctx context.Context, need int64) error {
 	if err := context.Cause(w.taking); err != nil {
 		return err
 	}
-	return errors.Join(ErrBusy, context.Cause(ctx))
+	return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
 }
 
 // Control appends a small frame of the protocol itself, such as a confirmation,
@@ -200,6 +201,11 @@ func (w *Writer) flush() {
 	for {
 		runtime.Gosched() // let those who are about to send join
 		w.mu.Lock()
+		if w.err != nil {
+			w.writing = false
+			w.mu.Unlock()
+			return
+		}
 		buf, held, seq := w.take()
 		w.mu.Unlock()
 		_, err := w.write(buf.content(), w.stall)
@@ -222,26 +228,40 @@ func (w *Writer) take() (buf *buffer, held int64, seq uint64) {
 	return buf, held, seq
 }
 
-// write writes b, giving up when stuck for d.
-func (w *Writer) write(b []byte, d time.Duration) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
+// write writes b, giving up when no byte has gone for d. Progress, however
+// slow, is not a stall.
+func (w *Writer) write(b []byte, d time.Duration) (total int, err error) {
+	wait, piece := d, len(b)
+	switch {
+	case !w.resumes:
+		piece = tlsRecord // whose end is the only progress that can be seen
+	case d == w.stall:
+		wait = max(d/8, 1) // what may be missed of the moment of the last byte
 	}
-	if err := w.nc.SetWriteDeadline(time.Now().Add(d)); err != nil {
-		return 0, err
-	}
-	n, err := w.nc.Write(b)
-	for total := n; ; total += n {
-		// Progress, however slow, is not a stall.
-		if n == 0 || d != w.stall || !w.resumes || !errors.Is(err, os.ErrDeadlineExceeded) {
+	for stuck := time.Duration(0); total < len(b); {
+		if err := w.nc.SetWriteDeadline(time.Now().Add(wait)); err != nil {
 			return total, err
 		}
-		if err := w.nc.SetWriteDeadline(time.Now().Add(d)); err != nil {
+		n, err := w.nc.Write(b[total:min(len(b), total+piece)])
+		total += n
+		switch {
+		case err == nil:
+			stuck = 0
+			continue
+		case n > 0:
+			stuck = 0
+		default:
+			stuck += wait
+		}
+		if !w.resumes || stuck >= d || d != w.stall || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return total, err
 		}
-		n, err = w.nc.Write(b[total:])
 	}
+	return total, nil
 }
+
+// tlsRecord is the most that TLS encrypts at once (RFC 8446, section 5.1).
+const tlsRecord = 16 << 10
 
 // wrote notes that all up to seq is gone and reports whether more has gathered;
 // if not, nobody is writing from here on.
@@ -394,6 +414,14 @@ func closeWrite(nc net.Conn) error {
 		return h.CloseWrite()
 	}
 	return nil
+}
+
+// hardClose closes nc without a goodbye, which TLS would spend up to 5 s on.
+func hardClose(nc net.Conn) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	_ = nc.Close()
 }
 
 // drain reads and drops what comes until the peer has closed or nc's deadline

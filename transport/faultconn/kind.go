@@ -12,7 +12,7 @@ const (
 	// Latency delays every byte by Arg nanoseconds. Lasting. A Write still
 	// returns at once: bytes are under way, and several can be.
 	Latency Kind = iota + 1
-	// Jitter delays each run of 256 bytes by between 0 and Arg nanoseconds,
+	// Jitter delays each run of 64 bytes by between 0 and Arg nanoseconds,
 	// never changing the order. Lasting.
 	Jitter
 	// Bandwidth lets Arg bytes a second through. Lasting.

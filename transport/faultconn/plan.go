@@ -101,7 +101,7 @@ func (s *stream) count(n int) { s.bytes += int64(n) }
 
 // block is how many bytes have the same jitter. If calls had it, the luck of
 // the scheduler in cutting a stream into calls would change what happens.
-const block = 256
+const block = 64
 
 // chance returns a number below n that depends on nothing but the seed, the
 // direction and the block of the bytes that come next.
