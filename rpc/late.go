@@ -28,6 +28,7 @@ type lateReplies struct {
 	bytes    int
 	paused   bool
 	working  atomic.Bool // read without mu
+	over     bool        // the connection has ended: nothing can be sent
 	wg       sync.WaitGroup
 }
 
@@ -45,6 +46,13 @@ func (l *lateReplies) add(r lateReply) {
 	defer l.mu.Unlock()
 	if r.n == 0 {
 		l.waitToRefuse()
+	}
+	if l.over {
+		l.s.serving.leave(r.n)
+		l.s.answeredPeer(r.message, r.out, r.n)
+		return
+	}
+	if r.n == 0 {
 		l.refusals++
 	}
 	l.queue = append(l.queue, r)
@@ -120,6 +128,11 @@ func (l *lateReplies) sent(size int, refusal bool) {
 	}
 }
 
-// wait returns when the goroutine has ended, which it does when the connection
-// has.
-func (l *lateReplies) wait() { l.wg.Wait() }
+// end lets no more answers wait and returns when the goroutine has ended. It is
+// for when the connection has.
+func (l *lateReplies) end() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.wg.Wait()
+}

@@ -140,11 +140,11 @@ func (b *binder) bind(params []byte, p any) error {
 		}
 	case shapeOne:
 		var one [2][]byte
-		if given := envelope.Elements(params, one[:0]); len(given) != 1 {
+		given := envelope.Elements(params, one[:0])
+		if len(given) != 1 {
 			return invalidParams("expected an array of one value")
-		} else {
-			params = given[0]
 		}
+		params = given[0]
 	}
 	if params == nil {
 		return nil

@@ -37,12 +37,12 @@ func (r *request) Value(key any) any {
 // the request is answered.
 func (r *request) Run(context.Context) {
 	out := newOutgoing()
-	start := len(out.msg.Body)
+	out.id = r.msg.ID
 	whole := false
 	defer func() {
 		if !whole {
 			r.log(recover())
-			out.msg.Body = envelope.AppendError(out.msg.Body[:start], r.msg.ID, int(CodeInternal), "internal error", nil)
+			out.msg.Body = envelope.AppendError(out.msg.Body[:0], r.msg.ID, int(CodeInternal), "internal error", nil)
 		}
 		if r.msg.Kind == envelope.Notification {
 			out.free()
@@ -164,10 +164,6 @@ func (s *session) send(ctx context.Context, out *outgoing) error {
 
 // tooLarge replaces an answer that cannot be sent by an error that says so.
 func (s *session) tooLarge(out *outgoing, cause error) {
-	var id []byte
-	if msgs, isBatch, _ := envelope.Scan(out.msg.Body, &s.envelope, nil); !isBatch && len(msgs) == 1 {
-		id = append(id, msgs[0].ID...)
-	}
 	e := Errorf(CodeInternal, "the answer cannot be sent: %v", cause)
-	out.msg.Body = envelope.AppendError(out.msg.Body[:0], id, int(e.Code), e.Message, nil)
+	out.msg.Body = envelope.AppendError(out.msg.Body[:0], out.id, int(e.Code), e.Message, nil)
 }

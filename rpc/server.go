@@ -79,7 +79,7 @@ func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 		switch {
 		case err == nil:
 		case ctx.Err() != nil || errors.Is(err, transport.ErrClosed):
-			return nil
+			return nil //nolint:nilerr // an end that was asked for
 		default:
 			return err
 		}
@@ -88,7 +88,7 @@ func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 			_ = conn.Close()
 			return err
 		}
-		go s.run(sess)
+		go func() { _ = s.run(sess) }() // which logs why the connection ended
 	}
 }
 

@@ -67,7 +67,7 @@ func (m *Mux) bindMethod(fn reflect.Value) func(ctx context.Context, params, dst
 			return dst, err
 		}
 		results := fn.Call([]reflect.Value{reflect.ValueOf(&ctx).Elem(), p.Elem()}[:in])
-		if err, _ := results[out-1].Interface().(error); err != nil {
+		if err, _ := reflect.TypeAssert[error](results[out-1]); err != nil {
 			return dst, err
 		}
 		if out == 1 {

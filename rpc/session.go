@@ -84,7 +84,7 @@ func (s *session) end(err error) {
 	s.cancel(err)
 	s.calls.close(err)
 	s.lane.Close(err)
-	s.late.wait()
+	s.late.end()
 	if err := s.conn.Close(); err != nil {
 		s.log.Debug("closing the connection", "err", err)
 	}
@@ -167,6 +167,7 @@ func (s *session) refuse(m *transport.Message, id []byte, e *Error) {
 		return
 	}
 	out := newOutgoing()
+	out.id = id
 	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
 	s.answer(m, out, 0)
 }
@@ -191,7 +192,10 @@ func faultError(f *envelope.Fault) *Error {
 }
 
 // outgoing is a message being made, with its buffer.
-type outgoing struct{ msg transport.Message }
+type outgoing struct {
+	msg transport.Message
+	id  []byte // of the one request that it answers, or nil
+}
 
 var outgoings = sync.Pool{New: func() any {
 	return &outgoing{msg: transport.Message{Body: make([]byte, 0, 512)}}
@@ -215,6 +219,6 @@ func (o *outgoing) free() {
 	if cap(body) > 64<<10 {
 		body = make([]byte, 0, 512)
 	}
-	o.msg = transport.Message{Body: body[:0]}
+	o.msg, o.id = transport.Message{Body: body[:0]}, nil
 	outgoings.Put(o)
 }

@@ -41,9 +41,9 @@ func (c *readClock) read() (d time.Duration, reading bool) {
 	}
 }
 
-// silence returns the time spent in reads since bytes last came; judged is
-// false while nobody reads.
-func (c *readClock) silence() (d time.Duration, judged bool) {
-	d, judged = c.read()
-	return d - time.Duration(c.heard.Load()), judged
+// silence returns the time spent in reads since bytes last came, and whether
+// one is under way.
+func (c *readClock) silence() (d time.Duration, reading bool) {
+	d, reading = c.read()
+	return d - time.Duration(c.heard.Load()), reading
 }

@@ -100,7 +100,7 @@ func shake(ctx context.Context, nc net.Conn, hands func() error) (err error) {
 
 // cause unwraps an OpError, whose fields the caller is about to say anew.
 func cause(err error) error {
-	if e, ok := err.(*OpError); ok {
+	if e, ok := errors.AsType[*OpError](err); ok {
 		return e.Err
 	}
 	return err

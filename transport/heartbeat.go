@@ -79,13 +79,14 @@ func (h *heartbeat) send() {
 }
 
 func (h *heartbeat) listen() {
-	silent, judged := h.stream.clock.silence()
-	switch {
-	case !judged:
-		silent = 0
-	case silent >= h.limit:
+	silent, reading := h.stream.clock.silence()
+	if silent >= h.limit {
 		h.stream.Fail(ErrHeartbeat)
 		return
 	}
-	h.again(&h.listener, h.limit-silent)
+	left := h.limit - silent
+	if !reading { // look again, but not all the time
+		left = max(left, h.limit/10)
+	}
+	h.again(&h.listener, left)
 }

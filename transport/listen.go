@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -27,7 +26,7 @@ type Listener struct {
 // Listen accepts connections of the wire and at the address that rawURL names.
 // Port 0 picks a free one. ctx bounds the set-up only. A nil o means the
 // defaults; a scheme with TLS needs a certificate in o.TLS.
-func Listen(_ context.Context, rawURL string, o *ListenOptions) (*Listener, error) {
+func Listen(ctx context.Context, rawURL string, o *ListenOptions) (*Listener, error) {
 	u, s, err := lookup(rawURL)
 	if err != nil {
 		return nil, &OpError{Op: "listen", Err: err}
@@ -41,7 +40,7 @@ func Listen(_ context.Context, rawURL string, o *ListenOptions) (*Listener, erro
 	if s.Network != nil {
 		ln, err = s.Network.Listen(u.Host)
 	} else {
-		ln, err = net.Listen("tcp", s.address(u))
+		ln, err = new(net.ListenConfig).Listen(ctx, "tcp", s.address(u))
 	}
 	if err != nil {
 		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}
@@ -165,7 +164,7 @@ func (l *Listener) greet(nc net.Conn) {
 		return err
 	})
 	if err != nil {
-		l.o.Logger.LogAttrs(ctx, slog.LevelInfo, "handshake failed", slog.Any("remote", nc.RemoteAddr()), slog.Any("err", explain(ctx, cause(err))))
+		l.o.Logger.Info("handshake failed", "remote", nc.RemoteAddr(), "err", explain(ctx, cause(err)))
 		return
 	}
 	select {

@@ -56,7 +56,10 @@ func Redial(ctx context.Context, rawURL string, o *RedialOptions) (Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	return r, r.set(c)
+	if err := r.set(c); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 type redialer struct {

@@ -68,7 +68,8 @@ func lookup(rawURL string) (*url.URL, Scheme, error) {
 	secret := strings.ContainsAny(rawURL, "@%") // may hold a password, which no error may show
 	switch {
 	case err != nil && secret:
-		return nil, Scheme{}, errors.New("transport: cannot parse the URL; are the special characters of user and password percent-encoded?")
+		return nil, Scheme{}, errors.New("transport: cannot parse the URL; " +
+			"are the special characters of user and password percent-encoded?")
 	case err != nil:
 		return nil, Scheme{}, fmt.Errorf("transport: cannot parse the URL: %w", reason(err))
 	case u.Scheme == "" || !strings.Contains(rawURL, "://"):

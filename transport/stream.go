@@ -49,7 +49,10 @@ type Stream struct {
 // NewStream returns a Stream over nc, which it owns. o must have its defaults
 // set; limit is how many bytes the Reader may buffer.
 func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
-	s := &Stream{nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout, receiving: make(chan struct{}, 1), closed: make(chan struct{})}
+	s := &Stream{
+		nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout,
+		receiving: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
 	s.Reader = NewReader(streamSource{s}, limit)
 	s.writer = NewWriter(nc, o.SendBuffer, o.WriteStall, s.Fail)
 	s.begun.Store(noFrame)

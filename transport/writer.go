@@ -187,7 +187,7 @@ func (w *Writer) finish(buf *buffer, n int, held int64, seq uint64) {
 	_, err := w.write(buf.bytes[n:], w.stall)
 	buf.free()
 	if err != nil {
-		w.fail(err)
+		_ = w.fail(err)
 		w.room.Release(held)
 		return
 	}
@@ -211,7 +211,7 @@ func (w *Writer) flush() {
 		_, err := w.write(buf.content(), w.stall)
 		buf.free()
 		if err != nil {
-			w.fail(err)
+			_ = w.fail(err)
 			w.room.Release(held)
 			return
 		}

@@ -3,7 +3,6 @@ package stomp
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"net"
 	"net/url"
@@ -36,13 +35,11 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 
 // destinationOf returns the destination that the path of a URL names.
 func destinationOf(u *url.URL) string {
-	if p := strings.Trim(u.Path, "/"); p == "" {
-		return destination(transport.DefaultDestination)
-	} else if strings.Contains(p, "/") {
+	p := strings.Trim(u.Path, "/")
+	if strings.Contains(p, "/") {
 		return "/" + p
-	} else {
-		return destination(p)
 	}
+	return destination(cmp.Or(p, transport.DefaultDestination))
 }
 
 // clientConn is the end that dialed.
@@ -74,7 +71,7 @@ type unsettled struct {
 func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialOptions) error {
 	offer := cmp.Or(u.Query().Get("version"), strings.Join(versionNames[:], ","))
 	if _, ok := highest(offer); !ok {
-		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("URL parameter version=%q; known are 1.0, 1.1, 1.2", offer))
+		return invalid("URL parameter version=%q; known are 1.0, 1.1, 1.2", offer)
 	}
 	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Hostname(), "localhost"),
 		frame.HeartBeat, beatHeader(o.Heartbeat, o.Heartbeat))
@@ -308,7 +305,7 @@ var ackModes = map[transport.AckMode]string{
 func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error) {
 	mode, ok := ackModes[s.Ack]
 	if !ok {
-		return nil, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("no acknowledgement mode %d", s.Ack))
+		return nil, invalid("no acknowledgement mode %d", s.Ack)
 	}
 	if err := c.note(s); err != nil {
 		return nil, err
@@ -331,7 +328,7 @@ func (c *clientConn) note(s *transport.Subscription) error {
 	defer c.mu.Unlock()
 	_, taken := c.subs[s.ID]
 	if taken && s.ID != "" {
-		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("subscription id %q is in use", s.ID))
+		return invalid("subscription id %q is in use", s.ID)
 	}
 	if len(c.subs) >= c.info.Limits.Subscriptions {
 		return tooLarge("more than %d subscriptions", c.info.Limits.Subscriptions)
@@ -356,7 +353,7 @@ func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
 	maps.DeleteFunc(c.unsettled, func(_ uint64, u unsettled) bool { return u.sub == id })
 	c.mu.Unlock()
 	if !known {
-		return c.notSent("subscribe", transport.WithReason(transport.ErrInvalid, fmt.Sprintf("no subscription %q", id)))
+		return c.notSent("subscribe", invalid("no subscription %q", id))
 	}
 	return c.write(ctx, "subscribe", frame.New(frame.UNSUBSCRIBE, frame.Id, id, frame.Destination, s.Destination))
 }

@@ -3,7 +3,6 @@ package stomp
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -68,7 +67,7 @@ func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
 }
 
 func noSubscription(to string) error {
-	return transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer has no subscription to %.100q", to))
+	return noRoute("the peer has no subscription to %.100q", to)
 }
 
 // deliver writes a MESSAGE for each of subs in one go. Ids are given in the

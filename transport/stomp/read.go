@@ -309,7 +309,3 @@ func commandOf(line string) (string, error) {
 	}
 	return "", malformed("unknown command %.20q", line)
 }
-
-func tooLarge(format string, args ...any) error {
-	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
-}

@@ -74,7 +74,8 @@ type serverConn struct {
 func (c *serverConn) accept(ctx context.Context, f *frame.Frame) error {
 	v, ok := highest(f.Header.Get(frame.AcceptVersion))
 	if !ok {
-		return malformed("no common version: you accept %.40q; supported are %s", f.Header.Get(frame.AcceptVersion), strings.Join(versionNames[:], ", "))
+		return malformed("no common version: you accept %.40q; supported are %s",
+			f.Header.Get(frame.AcceptVersion), strings.Join(versionNames[:], ", "))
 	}
 	offer, wish, err := beats(f.Header.Get(frame.HeartBeat))
 	if err != nil {
@@ -171,7 +172,8 @@ func (c *serverConn) refuse(why error, f *frame.Frame) {
 // appendError appends an ERROR frame about f, which may be nil ("ERROR").
 func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
 	text := transport.Reason(why)
-	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","), frame.Message, headline(text), frame.ContentType, "text/plain")
+	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","),
+		frame.Message, headline(text), frame.ContentType, "text/plain")
 	if f != nil {
 		if id, asked := f.Header.Contains(frame.Receipt); asked {
 			e.Header.Add(frame.ReceiptId, id)
@@ -203,10 +205,11 @@ func (c *serverConn) sent(f *frame.Frame) (*transport.Message, error) {
 		return nil, malformed("SEND without a destination header; this server serves %s", c.served())
 	}
 	if !slices.ContainsFunc(c.o.Destinations, func(d string) bool { return m.To == d || m.To == destination(d) }) {
-		return nil, transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("no destination %.60q; this server serves %s", m.To, c.served()))
+		return nil, noRoute("no destination %.60q; this server serves %s", m.To, c.served())
 	}
 	if m.ReplyTo != "" && c.find(m.ReplyTo) == nil {
-		return nil, transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("reply-to %.60q is not subscribed on this connection; SUBSCRIBE it first, or use a name below %s", m.ReplyTo, tempPrefix))
+		return nil, noRoute("reply-to %.60q is not subscribed on this connection; SUBSCRIBE it first, or use a name below %s",
+			m.ReplyTo, tempPrefix)
 	}
 	m.SetSettler(c, 0)
 	return m, nil

@@ -82,7 +82,7 @@ func (v version) check(what, s string, isName bool) error {
 		if _, ok := v.escapes(c); ok || c == '\\' || c == ':' && !isName {
 			continue
 		}
-		return transport.WithReason(transport.ErrInvalid, fmt.Sprintf("%s %.40q has the byte %q, which STOMP %s cannot express", what, s, c, v))
+		return invalid("%s %.40q has the byte %q, which STOMP %s cannot express", what, s, c, v)
 	}
 	return nil
 }
@@ -110,13 +110,26 @@ func (v version) unescape(s string) (string, error) {
 		case i < len(s) && s[i] == 'r' && v == v12:
 			out.WriteByte('\r')
 		default:
-			return "", malformed("undefined escape in header line %.60q; STOMP %s has \\n \\c \\\\%s", s, v, map[bool]string{true: " \\r"}[v == v12])
+			return "", malformed("undefined escape in header line %.60q; STOMP %s has %s", s, v, [...]string{"none", `\n \c \\`, `\n \c \\ \r`}[v])
 		}
 	}
 	return out.String(), nil
 }
 
-// malformed is the error for a frame that breaks the rules.
+// The errors of this package say what was wrong and what was expected.
+
 func malformed(format string, args ...any) error {
 	return transport.WithReason(transport.ErrProtocol, fmt.Sprintf(format, args...))
+}
+
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+func invalid(format string, args ...any) error {
+	return transport.WithReason(transport.ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+func noRoute(format string, args ...any) error {
+	return transport.WithReason(transport.ErrNoRoute, fmt.Sprintf(format, args...))
 }

@@ -1,7 +1,6 @@
 package stomp
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/go-stomp/stomp/v3/frame"
@@ -48,7 +47,7 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 	}
 	for _, h := range m.Headers {
 		if h.Name == "" || knownHeader(h.Name) != 0 {
-			return 0, transport.WithReason(transport.ErrInvalid, fmt.Sprintf("header name %q is empty or has a field of its own in Message", h.Name))
+			return 0, invalid("header name %q is empty or has a field of its own in Message", h.Name)
 		}
 		if err := v.check("header name", h.Name, true); err != nil {
 			return 0, err
