@@ -16,6 +16,7 @@ type batchAnswer struct {
 	message *transport.Message
 	slots   []*outgoing // nil for what is not answered
 	n       int         // requests admitted
+	refused bool        // there was no place for them
 	left    atomic.Int32
 }
 
@@ -69,7 +70,7 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 		s.serving.leave(b.n)
 		s.serving.done(b.n)
 	}
-	b.n = 0
+	b.n, b.refused = 0, true
 	e := refusal(err)
 	for _, j := range jobs {
 		r := j.(*request)
@@ -98,7 +99,11 @@ func (b *batchAnswer) done(r *request, out *outgoing) {
 func (b *batchAnswer) finish() {
 	s := b.session
 	if len(b.slots) == 0 {
-		s.settle(b.message, transport.Accepted)
+		outcome := transport.Accepted
+		if b.refused {
+			outcome = transport.Released
+		}
+		s.settle(b.message, outcome)
 		s.serving.leave(b.n)
 		s.serving.done(b.n)
 		return

@@ -20,7 +20,9 @@ type Server struct {
 	mux   *Mux
 	o     ServerOptions
 	queue *queue.Queue
-	owned bool // the queue was made here
+	owned bool            // the queue was made here
+	ctx   context.Context // ends with Shutdown
+	stop  context.CancelFunc
 
 	mu       sync.Mutex // protects the fields below
 	sessions map[*session]struct{}
@@ -59,6 +61,7 @@ var ErrServerClosed = errors.New("rpc: server closed")
 // to end its goroutines.
 func NewServer(mux *Mux, o *ServerOptions) *Server {
 	s := &Server{mux: mux, sessions: make(map[*session]struct{})}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	if o != nil {
 		s.o = *o
 	}
@@ -70,14 +73,19 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	return s
 }
 
-// Serve serves the connections of a until it is closed or ctx ends, and then
-// returns nil, ErrServerClosed after Shutdown, or why accepting failed. The
-// connections live on.
+// Serve serves the connections of a until it is closed, ctx ends or Shutdown is
+// called, and then returns nil, nil, or ErrServerClosed; or why accepting
+// failed. It does not close a, and the connections live on.
 func (s *Server) Serve(ctx context.Context, a Acceptor) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	for {
 		conn, err := a.Accept(ctx)
 		switch {
 		case err == nil:
+		case s.ctx.Err() != nil:
+			return ErrServerClosed
 		case ctx.Err() != nil || errors.Is(err, transport.ErrClosed):
 			return nil //nolint:nilerr // an end that was asked for
 		default:
@@ -148,6 +156,7 @@ func (s *Server) Connections() int {
 // are cancelled, what waits is dropped, the connections are closed, and the
 // error says how many requests were not answered. Close listeners before.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
 	s.mu.Lock()
 	s.closed = true
 	sessions := make([]*session, 0, len(s.sessions))

@@ -163,6 +163,7 @@ func (s *session) answerable(m *transport.Message, k envelope.Kind) bool {
 // refuse answers a message of which nothing was executed.
 func (s *session) refuse(m *transport.Message, id []byte, e *Error) {
 	if m.ReplyTo == "" && s.conn.Info().Addressed {
+		s.log.Warn("a message that cannot be used, nor answered", "err", e.Message)
 		s.settle(m, transport.Rejected(e.Message))
 		return
 	}

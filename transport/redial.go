@@ -310,9 +310,9 @@ func (r *redialer) renew(ctx context.Context, c Conn, s *renewable) error {
 func (r *redialer) Subscribe(ctx context.Context, s Subscription) (id string, err error) {
 	r.mu.Lock()
 	taken := func() bool { return slices.ContainsFunc(r.subs, func(o *renewable) bool { return o.ID == s.ID }) }
-	for s.ID == "" || s.ID == r.ownID() && taken() {
+	for auto := s.ID == ""; auto && (s.ID == "" || taken()); {
 		r.lastID++
-		s.ID = r.ownID()
+		s.ID = "sub-" + strconv.FormatUint(r.lastID, 10)
 	}
 	if taken() {
 		r.mu.Unlock()
@@ -323,14 +323,14 @@ func (r *redialer) Subscribe(ctx context.Context, s Subscription) (id string, er
 	r.mu.Unlock()
 	err = r.do(ctx, "subscribe", func(c Conn) error { return r.renew(ctx, c, own) })
 	if err != nil {
-		r.forget(s.ID)
+		c := r.forget(s.ID)
+		if sub, ok := As[Subscriber](c); ok && own.on == c {
+			_ = sub.Unsubscribe(ctx, s.ID) // it may have been renewed meanwhile
+		}
 		return "", err
 	}
 	return s.ID, nil
 }
-
-// ownID is the last id that was chosen here.
-func (r *redialer) ownID() string { return "sub-" + strconv.FormatUint(r.lastID, 10) }
 
 // forget drops a subscription and returns the connection in use.
 func (r *redialer) forget(id string) Conn {

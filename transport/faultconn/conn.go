@@ -3,6 +3,7 @@ package faultconn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"sync"
@@ -122,11 +123,7 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 func (c *Conn) Fired() map[Kind]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fired := make(map[Kind]int, len(c.fired))
-	for k, n := range c.fired {
-		fired[k] = n
-	}
-	return fired
+	return maps.Clone(c.fired)
 }
 
 // mark counts that r, which may be nil, took effect.

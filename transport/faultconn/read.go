@@ -39,7 +39,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.in.ops++
 	for {
 		n, err := c.readStep(p)
-		if err != errAgain {
+		if !errors.Is(err, errAgain) {
 			return n, err
 		}
 	}
@@ -186,7 +186,7 @@ func (c *Conn) markDelays(sh *shape, jitter time.Duration) {
 // to wait, or if we provoked it.
 func (c *Conn) innerErr(err error) error {
 	now := time.Now()
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		if c.in.interrupted || passed(c.in.inner, now) {
 			return errAgain
 		}

@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -87,7 +88,7 @@ type pipeConn struct {
 // nothing.
 func (c *pipeConn) Read(p []byte) (int, error) {
 	n, err := c.in.read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = c.opError("read", err)
 	}
 	return n, err
