@@ -36,7 +36,9 @@ type ServerOptions struct {
 	// Nil means one of the server's own with the defaults of [queue.Options].
 	Queue *queue.Queue
 	// Width is how many handlers may run at once for one connection, so that
-	// one peer cannot take all workers. Zero means 64.
+	// one peer cannot take all workers. A handler that waits for a call to its
+	// own caller counts: where calls nest, Width has to be larger than the
+	// nested calls at once. Zero means 64.
 	Width int
 	// Limits bound what one peer may send.
 	Limits Limits

@@ -290,6 +290,7 @@ func (w *Writer) fail(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = ErrStalled
 	}
+	err = told(err)
 	w.mu.Lock()
 	first := w.err == nil
 	if first {

@@ -47,9 +47,9 @@ func wholeBody(body []byte, l envelope.Limits) (code, limit int) {
 		if depth := d.StackDepth(); depth == 0 && !first {
 			break
 		} else if kind := d.PeekKind(); batch && depth == 1 && kind != ']' {
-			// A comma is enough to begin an element too many, even if
+			// A comma, and only a comma, begins an element too many, even if
 			// nothing comes after it.
-			if elements++; elements > l.Batch && (kind != 0 || comma(body, d)) {
+			if elements++; elements > l.Batch && comma(body, d) {
 				return envelope.CodeInvalid, l.Batch
 			}
 		}
