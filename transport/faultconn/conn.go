@@ -67,10 +67,11 @@ type outbound struct {
 	timer      *time.Timer // delivers
 	delivering bool        // a delivery is under way
 
-	broken error  // every Write fails with it
-	failed error  // every Write fails with it, as it is: a delivery failed
-	end    ending // what happens behind the last byte of the lane
-	done   ending // what did
+	broken error     // every Write fails with it
+	failed error     // every Write fails with it, as it is: a delivery failed
+	end    ending    // what happens behind the last byte of the lane
+	endAt  time.Time // not before this time
+	done   ending    // what did
 }
 
 // Wrap returns a connection that does what nc does, except for the faults of
@@ -144,7 +145,7 @@ func (c *Conn) markFlips(sh *shape) {
 // Close ends the connection, as far as the faults let it. It may be called
 // more than once and never waits: Reads and Writes fail at once with an error
 // that wraps [net.ErrClosed]. Bytes that a fault still delays are delivered
-// when they are due, then the inner connection is closed; a peer that takes
+// when they are due, and the end as late as they, then the inner connection is closed; a peer that takes
 // none of them for half a second loses the rest. Bytes that are stalled for ever are
 // dropped. Whoever cannot wait for all that, such as the end of a test, closes
 // [Conn.NetConn] too.

@@ -128,17 +128,26 @@ func (c *Conn) setInner(t time.Time) error {
 	return c.nc.SetReadDeadline(t)
 }
 
-// finish lets the peer see the ending, behind what is under way. If that is
-// now, the error is that of nc; mu is given up meanwhile.
+// finish lets the peer see the ending, behind what is under way and as late as
+// bytes would be. If that is now, the error is that of nc; mu is given up
+// meanwhile.
 func (c *Conn) finish(e ending) error {
+	out := &c.out
 	if c.hole {
 		return nil
 	}
-	c.out.end = max(c.out.end, e)
+	now := time.Now()
+	if e > out.end {
+		out.end = e
+		if sh, _, _ := out.plan(now, 1); sh.delays() && out.failed == nil {
+			out.endAt = out.lane.arrival(now, 0, &sh, 0)
+			c.mark(sh.by[Latency])
+		}
+	}
 	if e >= endFIN {
 		c.interruptRead()
 	}
-	if !c.out.lane.empty() || c.out.delivering {
+	if out.delivering || !out.lane.empty() || out.endAt.After(now) {
 		c.limitLinger()
 		c.schedule()
 		return nil

@@ -26,8 +26,7 @@ type lane struct {
 	size    int
 	free    time.Time // when the link has sent what it was given
 	open    int       // size of the last packet, to which more may be added until then
-	last    time.Time // when the last byte arrives
-	pause   time.Time // until when no other does
+	pause   time.Time // until when no other byte may arrive
 	batch   time.Time // until when bytes are collected
 }
 
@@ -75,13 +74,12 @@ func (l *lane) push(now time.Time, data []byte, sh *shape, jitter time.Duration)
 func (l *lane) add(data []byte, due time.Time, sh *shape) {
 	l.parcels = append(l.parcels, parcel{due, data, sh.slice, sh.pause})
 	if sh.pause > 0 {
-		l.last = due.Add(time.Duration(len(data)-1) * sh.pause)
-		l.pause = l.last.Add(sh.pause)
+		l.pause = due.Add(time.Duration(len(data)) * sh.pause)
 	}
 }
 
-// arrival works out when n bytes that are sent now arrive; when the end of the
-// stream does, if n is zero.
+// arrival works out when n bytes that are sent now arrive, or the end of the
+// stream if n is zero; not before what went ahead of them, of course.
 func (l *lane) arrival(now time.Time, n int, sh *shape, jitter time.Duration) time.Time {
 	sent := now
 	if sh.rate > 0 {
@@ -94,11 +92,11 @@ func (l *lane) arrival(now time.Time, n int, sh *shape, jitter time.Duration) ti
 		}
 		sent = later(sent, l.batch)
 	}
-	l.last = later(sent.Add(sh.latency+jitter), l.last)
+	due := sent.Add(sh.latency + jitter)
 	if n > 0 {
-		l.last = later(l.last, l.pause)
+		due = later(due, l.pause)
 	}
-	return l.last
+	return due
 }
 
 // pop moves bytes that have arrived to p and returns how many.

@@ -187,7 +187,7 @@ func (c *Conn) markDelays(sh *shape, jitter time.Duration) {
 func (c *Conn) innerErr(err error) error {
 	now := time.Now()
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		if c.in.interrupted || passed(c.in.inner, now) {
+		if passed(c.in.inner, now) {
 			return errAgain
 		}
 		return err // a deadline that is not ours

@@ -157,10 +157,17 @@ func (c *Conn) startQueue() {
 // schedule sees to it that what is in the lane is delivered in time.
 func (c *Conn) schedule() {
 	out := &c.out
-	if out.delivering || out.lane.empty() || out.stall.forever {
+	next := out.endAt
+	if !out.lane.empty() {
+		next = later(out.lane.due(), out.stall.until)
+		if out.stall.forever {
+			return
+		}
+	}
+	if out.delivering || out.lane.empty() && out.end == out.done {
 		return
 	}
-	d := time.Until(later(out.lane.due(), out.stall.until))
+	d := time.Until(next)
 	if out.timer == nil {
 		out.timer = time.AfterFunc(d, c.deliver)
 		return
@@ -181,7 +188,7 @@ func (c *Conn) deliver() {
 		c.cond.Broadcast() // there is room
 	}
 	out.delivering = false
-	if out.lane.empty() && !c.hole {
+	if out.lane.empty() && !time.Now().Before(out.endAt) {
 		_ = c.perform()
 	}
 	c.schedule()

@@ -1,0 +1,258 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
+)
+
+// Config is everything that can be set. The zero value, and zero fields, mean
+// the documented defaults. [Load] fills it from a file, the environment and
+// flags; the names of its settings there are in the package documentation.
+type Config struct {
+	// Listen are the addresses to listen at: HOST:PORT, which means the wire
+	// stomp, or a URL such as stomps://HOST:PORT. Port 0 picks a free one. None
+	// means 127.0.0.1:7070.
+	Listen []string `koanf:"listen"`
+	// StopTimeout bounds an orderly stop, in which requests that were accepted
+	// are answered. Zero means 15 s.
+	StopTimeout time.Duration `koanf:"stop_timeout"`
+	// Heartbeat is how often signs of life are offered and asked for. Zero means
+	// 10 s, negative none.
+	Heartbeat time.Duration `koanf:"heartbeat"`
+	// Log says what is logged.
+	Log LogConfig `koanf:"log"`
+	// Limits bound what peers may send.
+	Limits Limits `koanf:"limits"`
+	// Queue bounds the work taken in.
+	Queue QueueConfig `koanf:"queue"`
+	// Users are the passwords of those who may connect. If there are none here
+	// and in UsersFile, everybody may.
+	Users map[string]Secret `koanf:"users"`
+	// UsersFile names a file with a line NAME:PASSWORD for each further user.
+	// Empty lines and lines that begin with # are passed over.
+	UsersFile string `koanf:"users_file"`
+	// TLS is for the addresses whose URL asks for it.
+	TLS TLSConfig `koanf:"tls"`
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	// Level is the least one logged: debug, info, warn or error. Zero means info.
+	Level slog.Level `koanf:"level"`
+	// Format is "text" or "json". Empty means text.
+	Format string `koanf:"format"`
+}
+
+// Limits bound what peers may send. Zero fields mean the defaults of the
+// types named.
+type Limits struct {
+	// Message, HeaderBytes, Headers, Subscriptions and Unsettled are those of
+	// [transport.Limits].
+	Message       int `koanf:"message"`
+	HeaderBytes   int `koanf:"header_bytes"`
+	Headers       int `koanf:"headers"`
+	Subscriptions int `koanf:"subscriptions"`
+	Unsettled     int `koanf:"unsettled"`
+	// Connections, Handshakes and HandshakeTimeout are those of
+	// [transport.ListenOptions], for each address.
+	Connections      int           `koanf:"connections"`
+	Handshakes       int           `koanf:"handshakes"`
+	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+	// Depth, Batch, InFlight, NullParams and ScalarParams are those of
+	// [rpc.Limits].
+	Depth        int  `koanf:"depth"`
+	Batch        int  `koanf:"batch"`
+	InFlight     int  `koanf:"in_flight"`
+	NullParams   bool `koanf:"null_params"`
+	ScalarParams bool `koanf:"scalar_params"`
+}
+
+// Transport returns the limits of a connection.
+func (l Limits) Transport() transport.Limits {
+	return transport.Limits{
+		Message: l.Message, HeaderBytes: l.HeaderBytes, Headers: l.Headers,
+		Subscriptions: l.Subscriptions, Unsettled: l.Unsettled,
+	}
+}
+
+// RPC returns the limits of the JSON that a connection may send.
+func (l Limits) RPC() rpc.Limits {
+	return rpc.Limits{
+		Depth: l.Depth, Batch: l.Batch, InFlight: l.InFlight,
+		NullParams: l.NullParams, ScalarParams: l.ScalarParams,
+	}
+}
+
+// QueueConfig bounds the requests that wait and run.
+type QueueConfig struct {
+	// Depth is how many may wait, on all connections together. Zero means 1024.
+	Depth int `koanf:"depth"`
+	// Workers is how many may run at once. Zero means 256.
+	Workers int `koanf:"workers"`
+}
+
+// TLSConfig names the PEM files for TLS.
+type TLSConfig struct {
+	// Cert and Key are the server's certificate, with its chain, and its key.
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+	// ClientCA holds the authorities that clients' certificates must come from.
+	// Empty asks clients for none.
+	ClientCA string `koanf:"client_ca"`
+	// ClientOptional lets clients without a certificate in, too.
+	ClientOptional bool `koanf:"client_optional"`
+}
+
+// A ConfigError says which setting cannot be used, and why.
+type ConfigError struct {
+	// Source is where it was set: a file's name, an environment variable, or "".
+	Source string
+	// Key is the setting, such as "queue.depth", or "" if Source says it.
+	Key string
+	// Err is what is wrong. It never shows a password.
+	Err error
+}
+
+// Error returns "SOURCE: KEY: CAUSE".
+func (e *ConfigError) Error() string {
+	parts := slices.DeleteFunc([]string{e.Source, e.Key, e.Err.Error()}, func(s string) bool { return s == "" })
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// WithDefaults returns c with its zero fields set.
+func (c Config) WithDefaults() Config {
+	if len(c.Listen) == 0 {
+		c.Listen = []string{"127.0.0.1:7070"}
+	}
+	c.StopTimeout = cmp.Or(c.StopTimeout, 15*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 10*time.Second)
+	c.Log.Format = cmp.Or(c.Log.Format, "text")
+	c.Limits = c.Limits.withDefaults()
+	c.Queue.Depth = cmp.Or(c.Queue.Depth, 1024)
+	c.Queue.Workers = cmp.Or(c.Queue.Workers, 256)
+	return c
+}
+
+func (l Limits) withDefaults() Limits {
+	t := l.Transport().WithDefaults()
+	o := (&transport.ListenOptions{
+		Connections: l.Connections, Handshakes: l.Handshakes, HandshakeTimeout: l.HandshakeTimeout,
+	}).WithDefaults()
+	l.Message, l.HeaderBytes, l.Headers = t.Message, t.HeaderBytes, t.Headers
+	l.Subscriptions, l.Unsettled = t.Subscriptions, t.Unsettled
+	l.Connections, l.Handshakes, l.HandshakeTimeout = o.Connections, o.Handshakes, o.HandshakeTimeout
+	l.Depth, l.Batch, l.InFlight = cmp.Or(l.Depth, 1000), cmp.Or(l.Batch, 1000), cmp.Or(l.InFlight, 1024)
+	return l
+}
+
+// Validate returns a [*ConfigError] about the first setting that cannot be
+// used, or nil. It reads no files.
+func (c Config) Validate() error {
+	if err := c.validateNumbers(); err != nil {
+		return err
+	}
+	secured := false
+	for _, addr := range c.Listen {
+		u, err := listenURL(addr)
+		if err != nil {
+			return &ConfigError{Key: "listen", Err: err}
+		}
+		secured = secured || IsTLS(u.Scheme)
+	}
+	switch {
+	case !slices.Contains([]string{"", "text", "json"}, c.Log.Format):
+		return &ConfigError{Key: "log.format", Err: fmt.Errorf("expected text or json, got %q", c.Log.Format)}
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		return &ConfigError{Key: "tls", Err: errors.New("cert and key go together")}
+	case secured && c.TLS.Cert == "":
+		return &ConfigError{Key: "tls.cert", Err: errors.New("an address with TLS needs a certificate and its key")}
+	case c.TLS.Cert == "" && c.TLS.ClientCA != "":
+		return &ConfigError{Key: "tls.client_ca", Err: errors.New("is of no use without tls.cert and tls.key")}
+	}
+	for name := range c.Users {
+		if name == "" {
+			return &ConfigError{Key: "users", Err: errors.New("a user needs a name")}
+		}
+	}
+	return nil
+}
+
+// validateNumbers refuses negative numbers, but a heart-beat's.
+func (c Config) validateNumbers() error {
+	for _, s := range settings() {
+		if s.key == "heartbeat" || s.key == "log.level" {
+			continue
+		}
+		if v := s.of(&c); v.CanInt() && v.Int() < 0 {
+			return &ConfigError{Key: s.key, Err: fmt.Errorf("must not be negative, got %v", v.Interface())}
+		}
+	}
+	return nil
+}
+
+var errNoUser = errors.New("an address to listen at has no user; see the settings users and users_file")
+
+// listenURL reads an address of [Config].Listen.
+func listenURL(addr string) (*url.URL, error) {
+	raw := addr
+	switch {
+	case strings.Contains(addr, "://"):
+	case strings.Contains(addr, "@"): // do not repeat what may be a password
+		return nil, errNoUser
+	default:
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, fmt.Errorf("%q is no address; expected HOST:PORT or a URL such as stomp://HOST:PORT", addr)
+		}
+		raw = "stomp://" + addr
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, errors.New("cannot parse the address; expected HOST:PORT or a URL such as stomp://HOST:PORT")
+	case !slices.Contains(transport.Schemes(), u.Scheme):
+		return nil, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(transport.Schemes(), ", "))
+	case u.User != nil:
+		return nil, errNoUser
+	case u.Host == "" || strings.Trim(u.Path, "/") != "":
+		return nil, fmt.Errorf("%q is no address to listen at; expected %s://HOST:PORT", addr, u.Scheme)
+	}
+	return u, nil
+}
+
+// A setting is one leaf of Config.
+type setting struct {
+	key   string // as in a file, with dots: "queue.depth"
+	index []int
+	typ   reflect.Type
+}
+
+func (s setting) of(c *Config) reflect.Value { return reflect.ValueOf(c).Elem().FieldByIndex(s.index) }
+
+// settings lists the leaves of Config in order.
+func settings() []setting { return settingsOf(reflect.TypeFor[Config](), "", nil) }
+
+func settingsOf(t reflect.Type, prefix string, at []int) (all []setting) {
+	for f := range t.Fields() {
+		key, index := prefix+f.Tag.Get("koanf"), append(slices.Clone(at), f.Index...)
+		if f.Type.Kind() == reflect.Struct {
+			all = append(all, settingsOf(f.Type, key+".", index)...)
+			continue
+		}
+		all = append(all, setting{key: key, index: index, typ: f.Type})
+	}
+	return all
+}

@@ -1,0 +1,72 @@
+// Package app is polyport's sample server: listeners, request queue, logging
+// and configuration, wired with fx. It is what "polyport serve" runs, and a
+// pattern for servers of one's own.
+//
+// # Running one
+//
+// [New] returns the whole application:
+//
+//	conf, err := app.Load(app.Sources{File: "polyport.yaml", Environ: os.Environ()})
+//	…
+//	app.New(conf, app.Output{Stdout: os.Stdout, Log: os.Stderr}).Run()
+//
+// Methods of one's own join by [AsMethods], given to New as
+// fx.Provide(app.AsMethods(ctor)). Those who want other parts compose the modules
+// themselves: [LogModule], [RPCModule], [SampleModule] and [ServerModule] make up
+// [Module]. All constructors are exported and work without fx.
+//
+// # Life
+//
+// Start listens everywhere or nowhere, then writes one line for each address:
+//
+//	listening 127.0.0.1:7070 stomp
+//
+// Stop closes the listeners, refuses new requests with
+// [rpc.CodeShuttingDown], answers those that were accepted, closes the
+// connections and waits for every goroutine, all within the stop timeout. The
+// last log record says how many accepted requests were left unanswered: 0,
+// unless the timeout passed.
+//
+// # Configuration
+//
+// A [Config] is filled by [Load]: defaults, then a YAML file, then environment
+// variables, then flags. The settings, with their defaults:
+//
+//	listen: ["127.0.0.1:7070"]   POLYPORT_LISTEN=a,b
+//	stop_timeout: 15s            POLYPORT_STOP_TIMEOUT
+//	heartbeat: 10s               POLYPORT_HEARTBEAT; negative for none
+//	log:
+//	  level: info                POLYPORT_LOG_LEVEL; debug, info, warn, error
+//	  format: text               POLYPORT_LOG_FORMAT; text, json
+//	limits:                      POLYPORT_LIMITS_…
+//	  message: 4194304           bytes of a message
+//	  header_bytes: 65536        bytes of a frame's header fields
+//	  headers: 128               header fields of a frame
+//	  subscriptions: 1024        of a connection
+//	  unsettled: 1024            messages to be acknowledged, of a connection
+//	  connections: 10000         open at an address
+//	  handshakes: 1024           under way at an address
+//	  handshake_timeout: 10s
+//	  depth: 1000                of nested JSON
+//	  batch: 1000                requests in a batch
+//	  in_flight: 1024            requests of a connection that wait or run
+//	  null_params: false         take "params":null for none
+//	  scalar_params: false       take "params":x for [x]
+//	queue:                       POLYPORT_QUEUE_…
+//	  depth: 1024                requests that wait
+//	  workers: 256               requests that run
+//	users: {}                    POLYPORT_USERS=name:password,name:password
+//	users_file: ""               POLYPORT_USERS_FILE
+//	tls:                         POLYPORT_TLS_…
+//	  cert: ""                   PEM file
+//	  key: ""                    PEM file
+//	  client_ca: ""              PEM file
+//	  client_optional: false
+//
+// Every size, number and duration of zero means its default. Passwords are of
+// type [Secret], which no logger or encoder shows.
+//
+// # Sample services
+//
+// Echo, Math.Sum, Sleep and Fail; see [SampleMethods].
+package app

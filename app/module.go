@@ -1,0 +1,104 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc"
+)
+
+// Module is the whole server. It needs a [Config] and an [Output] in the
+// application, and provides a [*Server], started and stopped with it.
+var Module = fx.Module("app", LogModule, RPCModule, SampleModule, ServerModule)
+
+// LogModule provides the logger, and sends fx's own events there at the level
+// debug.
+var LogModule = fx.Module("log", fx.Provide(newLogger))
+
+// RPCModule provides the queue, the mux with the methods of the group
+// "methods", and the [*rpc.Server].
+var RPCModule = fx.Module("rpc", fx.Provide(NewMux, NewRPC))
+
+// SampleModule adds the sample services to the group "methods".
+var SampleModule = fx.Module("sample", fx.Provide(AsMethods(SampleMethods)))
+
+// ServerModule provides the [*Server] and ties it to the lifecycle of the
+// application.
+var ServerModule = fx.Module("server",
+	fx.Provide(NewListenOptions, NewServer),
+	fx.Invoke(func(lc fx.Lifecycle, s *Server) { lc.Append(fx.StartStopHook(s.Start, s.Stop)) }),
+)
+
+// AsMethods adds the [Methods] that ctor makes to the group "methods".
+func AsMethods(ctor any) any { return fx.Annotate(ctor, fx.ResultTags(`group:"methods"`)) }
+
+// New returns the application with [Module], c, out and what else is given.
+// Its Stop takes as long as c allows. The logger of fx is that of c.
+func New(c Config, out Output, more ...fx.Option) *fx.App {
+	c = c.WithDefaults()
+	return fx.New(
+		Module,
+		fx.Supply(c, out),
+		fx.StopTimeout(c.StopTimeout),
+		fx.RecoverFromPanics(),
+		fx.WithLogger(newEventLogger),
+		fx.Options(more...),
+	)
+}
+
+func newLogger(c Config, out Output) *slog.Logger { return NewLogger(c.Log, out.Log) }
+
+// newEventLogger logs errors at the level debug, too: Start and Stop return
+// them.
+func newEventLogger(l *slog.Logger) fxevent.Logger {
+	events := &fxevent.SlogLogger{Logger: l}
+	events.UseLogLevel(slog.LevelDebug)
+	events.UseErrorLevel(slog.LevelDebug)
+	return events
+}
+
+// MuxParams are what [NewMux] needs.
+type MuxParams struct {
+	fx.In
+
+	Methods []Methods `group:"methods"`
+}
+
+// NewMux returns a mux with all methods of p.
+func NewMux(p MuxParams) (*rpc.Mux, error) {
+	m := rpc.NewMux(nil)
+	var errs []error
+	for _, add := range p.Methods {
+		errs = append(errs, add(m))
+	}
+	return m, errors.Join(errs...)
+}
+
+// RPCParams are what [NewRPC] needs.
+type RPCParams struct {
+	fx.In
+
+	Config Config
+	Log    *slog.Logger
+	Mux    *rpc.Mux
+}
+
+// RPCResult is what [NewRPC] makes.
+type RPCResult struct {
+	fx.Out
+
+	Queue  *queue.Queue
+	Server *rpc.Server
+}
+
+// NewRPC returns a server and the queue that runs its handlers. Both start no
+// goroutine before there is work; [Server.Stop] ends them.
+func NewRPC(p RPCParams) RPCResult {
+	c := p.Config.WithDefaults()
+	q := queue.New(&queue.Options{Depth: c.Queue.Depth, Workers: c.Queue.Workers, Logger: p.Log})
+	return RPCResult{Queue: q, Server: rpc.NewServer(p.Mux, &rpc.ServerOptions{Queue: q, Limits: c.Limits.RPC(), Logger: p.Log})}
+}

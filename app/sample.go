@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/polyport/polyport/rpc"
+)
+
+// Methods adds methods to the server's mux. Every Methods in the fx group
+// "methods" is called once; see [AsMethods].
+type Methods func(*rpc.Mux) error
+
+// maxSleep bounds how long one Sleep can hold a worker.
+const maxSleep = time.Hour
+
+// SampleMethods returns the sample services:
+//
+//	Echo      any params                          → the params, unchanged; null without any
+//	Math.Sum  [1, 2, 3]                           → 6
+//	Sleep     {"ms": n} or [n]                    → n, after n milliseconds; at most an hour
+//	Fail      {"code": c, "message": m, "data": d} → that error; data may be left out
+//
+// Fail takes its params by position, too. Other params are refused with
+// [rpc.CodeInvalidParams].
+func SampleMethods() Methods {
+	return func(m *rpc.Mux) error {
+		rpc.Handle(m, "Echo", echo)
+		rpc.Handle(m, "Math.Sum", sum)
+		rpc.Handle(m, "Sleep", sleep)
+		rpc.Handle(m, "Fail", fail)
+		return nil
+	}
+}
+
+func echo(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil }
+
+func invalid(why string) error { return rpc.Errorf(rpc.CodeInvalidParams, "invalid params: %s", why) }
+
+// sum has pointers because a decoder takes null for zero.
+func sum(_ context.Context, numbers []*float64) (float64, error) {
+	if numbers == nil {
+		return 0, invalid("expected an array of numbers")
+	}
+	total := 0.0
+	for i, n := range numbers {
+		if n == nil {
+			return 0, invalid(fmt.Sprintf("element %d is null, not a number", i))
+		}
+		total += *n
+	}
+	if math.IsInf(total, 0) || math.IsNaN(total) {
+		return 0, rpc.Errorf(rpc.CodeHandler, "the sum is out of range")
+	}
+	return total, nil
+}
+
+type sleepParams struct {
+	// MS is a pointer so that null is not taken for zero.
+	MS *int64 `json:"ms"`
+}
+
+func sleep(ctx context.Context, p sleepParams) (int64, error) {
+	if p.MS == nil || *p.MS < 0 || *p.MS > maxSleep.Milliseconds() {
+		return 0, invalid(fmt.Sprintf(`"ms" must be a number of milliseconds from 0 to %d`, maxSleep.Milliseconds()))
+	}
+	timer := time.NewTimer(time.Duration(*p.MS) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return *p.MS, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+type failParams struct {
+	// Code and Message are pointers so that null is not taken for zero.
+	Code    *int            `json:"code"`
+	Message *string         `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+func fail(_ context.Context, p failParams) (any, error) {
+	if p.Code == nil || p.Message == nil {
+		return nil, invalid(`"code", a whole number, and "message", a text, are needed`)
+	}
+	return nil, &rpc.Error{Code: rpc.Code(*p.Code), Message: *p.Message, Data: p.Data}
+}

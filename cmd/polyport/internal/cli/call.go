@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+)
+
+type call struct {
+	common
+
+	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
+	Method string `arg:"" help:"The method's name."`
+	Params string `arg:"" optional:"" help:"A JSON array or object."`
+}
+
+// Help is shown by call --help.
+func (*call) Help() string {
+	return `The result is printed as it came, without the blanks between its parts. An error in the answer goes to
+stderr as a JSON object, with exit status 1; 3 means that no answer came, and stderr says whether the call was sent.
+
+Examples:
+
+    polyport call stomp://127.0.0.1:7070 Math.Sum '[1,2,3]'
+    polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s`
+}
+
+func (v *call) run(ctx context.Context, e *environment) error {
+	params, err := requestParams(v.Method, v.Params)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := v.bound(ctx)
+	defer cancel()
+	c, err := v.dial(ctx, v.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	var result json.RawMessage
+	if err := c.Call(ctx, v.Method, params, &result); err != nil {
+		return callError(err, v.URL)
+	}
+	return printJSON(e, result)
+}
+
+// requestParams checks what a request is made of before anything is sent.
+func requestParams(method, params string) (any, error) {
+	if method == "" {
+		return nil, usagef("METHOD is empty; expected a name such as Math.Sum")
+	}
+	return checkParams("PARAMS", params)
+}
+
+// printJSON prints a JSON text in one line, otherwise as it is.
+func printJSON(e *environment, text []byte) error {
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return err
+	}
+	line.WriteByte('\n')
+	_, err := e.stdout.Write(line.Bytes())
+	return err
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/polyport/polyport/app"
+	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
+)
+
+// explain says in words why no answer came, and what to do about it.
+func (e unansweredError) explain(c *common) (text, advice string) {
+	what, advice := e.cause(c)
+	if e.outcome == rpc.NotSent {
+		return "no answer, nothing was sent: " + what, advice
+	}
+	if advice == "" {
+		advice = "repeat it only if it does no harm twice"
+	}
+	return "no answer, and it is unknown whether it was executed: " + what, advice
+}
+
+func (e unansweredError) cause(c *common) (what, advice string) {
+	switch {
+	case errors.Is(e.err, syscall.ECONNREFUSED):
+		return "connection refused", fmt.Sprintf("is a server listening at %s? start one with: %s", e.addr(), e.serveCommand())
+	case errors.Is(e.err, context.Canceled):
+		return "interrupted", ""
+	case errors.Is(e.err, context.DeadlineExceeded):
+		return e.late(c)
+	case errors.Is(e.err, transport.ErrRefused):
+		return "refused by the peer: " + transport.Reason(e.err), e.loginAdvice()
+	}
+	if host, ok := errors.AsType[*net.DNSError](e.err); ok {
+		return fmt.Sprintf("cannot find the host %s: %s", host.Name, host.Err), "is the name right?"
+	}
+	if what, advice := tlsCause(e.err, e.to); what != "" {
+		return what, advice
+	}
+	switch {
+	case errors.Is(e.err, transport.ErrProtocol):
+		return "the peer breaks the rules of the protocol: " + transport.Reason(e.err), e.portAdvice()
+	case errors.Is(e.err, transport.ErrClosed):
+		return "the connection ended: " + transport.Reason(e.err), e.portAdvice()
+	case errors.Is(e.err, io.EOF), errors.Is(e.err, io.ErrUnexpectedEOF), errors.Is(e.err, syscall.ECONNRESET):
+		return "the peer closed the connection", e.portAdvice()
+	}
+	return plain(e.err), ""
+}
+
+// late explains a passed timeout.
+func (e unansweredError) late(c *common) (what, advice string) {
+	if e.outcome == rpc.NotSent {
+		return fmt.Sprintf("no connection to %s within %v", e.addr(), c.Timeout),
+			"is this the right host, port and protocol? or give it longer with --timeout"
+	}
+	return fmt.Sprintf("nothing came within %v", c.Timeout),
+		"repeat it only if it does no harm twice, or give it longer with --timeout"
+}
+
+// tlsCause explains a failed TLS handshake; what is "" for any other error.
+func tlsCause(err error, to target) (what, advice string) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "the server does not speak TLS at this port",
+			fmt.Sprintf("without TLS it is %s://%s", strings.TrimSuffix(to.url.Scheme, "s"), to.url.Host)
+	}
+	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+			return "the server's certificate is from an unknown authority",
+				"name its authority with --cacert FILE, or take any certificate with --insecure"
+		}
+		return "the server's certificate cannot be trusted: " + verify.Err.Error(), ""
+	}
+	// The alerts of the peer have no exported type.
+	if text := err.Error(); strings.Contains(text, "tls: certificate required") || strings.Contains(text, "tls: bad certificate") {
+		return "the server wants a certificate of ours", "show one with --cert FILE --key FILE"
+	}
+	return "", ""
+}
+
+// addr is the host and port, as far as known.
+func (e unansweredError) addr() string {
+	if op, ok := errors.AsType[*transport.OpError](e.err); ok && op.Addr != "" {
+		return op.Addr
+	}
+	return e.to.url.Host
+}
+
+// serveCommand is what starts a server for the target.
+func (e unansweredError) serveCommand() string {
+	switch {
+	case e.to.url.Scheme == "stomp":
+		return "polyport serve --listen " + e.addr()
+	case app.IsTLS(e.to.url.Scheme):
+		return fmt.Sprintf("polyport serve --listen %s://%s --cert FILE --key FILE", e.to.url.Scheme, e.addr())
+	}
+	return fmt.Sprintf("polyport serve --listen %s://%s", e.to.url.Scheme, e.addr())
+}
+
+func (e unansweredError) loginAdvice() string {
+	if e.outcome == rpc.NotSent && e.to.url.User == nil {
+		return fmt.Sprintf("perhaps it wants a user: %s://USER:PASSWORD@%s", e.to.url.Scheme, e.to.url.Host)
+	}
+	return ""
+}
+
+func (e unansweredError) portAdvice() string {
+	if e.outcome == rpc.NotSent {
+		return "is this the right port and protocol?"
+	}
+	return ""
+}
+
+// plain is err without the layers that repeat address and operation.
+func plain(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = call.Err
+	}
+	return transport.Reason(err)
+}

@@ -1,0 +1,51 @@
+// Package conformance holds a wire to the contract of package transport.
+//
+// The contract is a row of sentences. Each is a [Rule] here: a name that stays,
+// the sentence, and a test of it against any [transport.Transport]. A wire's own
+// test is a few lines:
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Run(t, conformance.Harness{
+//			Transport: stomp.Transport{},
+//			URL:       "stomp://conformance",
+//		})
+//	}
+//
+// # Where rules run
+//
+// Without a Stream the two ends are connected in memory and each rule runs in a
+// bubble of testing/synctest, so that a rule about an idle hour takes a
+// millisecond and 1.1 times an interval can be checked to the nanosecond. For
+// that all waiting of the wire must be durable in the sense of that package:
+// on channels, sync.Cond and timers, not on a mutex that another holds while it
+// waits. With [TCP] as the Stream the same rules run over sockets in real time,
+// except those that only virtual time can tell. A wire should run both.
+//
+// Rules that break connections bring their own byte streams, made with packages
+// mem and faultconn of transport.
+//
+// # Abilities
+//
+// What only some wires can do, [transport.As] tells: where an end declares an
+// ability, the ability has to work; where it does not, the rules about it are
+// skipped and say so. No rule is ever left out in silence.
+//
+// # Exceptions
+//
+// A rule that a wire is known to break stands in [Harness].Skip with its
+// reason. It is run all the same: it is reported as skipped while it fails, and
+// fails the test when it holds, so that no exception outlives its cause.
+//
+// # Outside of go test
+//
+// [Check] runs rules without a *testing.T, by a sequence of [Result] values,
+// against whatever the Harness connects: a wire in this process or, by
+// [Harness].Pair, two ends that meet at a broker. Rules ask for no more than a
+// [TB], so [Rule].Check can also be called from a test of another kind.
+//
+// # Testing the tests
+//
+// This package's own test builds defects into a sound wire, over a hundred,
+// each of which must be found by the rule whose sentence it breaks; and every
+// rule must find one.
+package conformance

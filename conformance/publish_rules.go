@@ -1,0 +1,78 @@
+package conformance
+
+import (
+	"fmt"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// publishRules are about the ability Publisher.
+var publishRules = []Rule{
+	{Name: "Publish", Text: "Publish sends once for every subscription of the peer whose destination is To, where Send chooses one.", check: checkPublish},
+	{Name: "PublishNoRoute", Text: "Without any subscription Publish returns ErrNoRoute.", check: checkPublishNoRoute},
+	{Name: "PublishNotSent", Text: "A Publish whose error is NotSent has reached no subscription.", check: checkPublishNotSent},
+}
+
+func checkPublish(r *rig) {
+	s := r.subscribe(nil)
+	p := ability[transport.Publisher](r, s.server, "server", "Publisher")
+	want := map[string]bool{}
+	for i := range 3 {
+		want[s.to(r, transport.Subscription{ID: fmt.Sprint("sub-", i), Destination: topic(1)})] = true
+	}
+	s.to(r, transport.Subscription{ID: "other", Destination: topic(2)})
+	s.noticed(r)
+	for range 10 {
+		body := pattern(2000)
+		if err := p.Publish(r.soon(), &transport.Message{To: topic(1), Subject: "news", Body: body}); err != nil {
+			r.Fatalf("Publish: %v", err)
+		}
+		clear(body)
+		got := map[string]bool{}
+		for range want {
+			m := r.next(s.in)
+			if diff := sameBody(m.Body, pattern(2000)); diff != "" || m.Subject != "news" {
+				r.Errorf("Subject = %q, want %q; %s", m.Subject, "news", diff)
+			}
+			got[m.Subscription] = true
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			r.Errorf("the message has come by the subscriptions %v, want %v", got, want)
+		}
+	}
+	r.send(s.server, &transport.Message{To: topic(1), Body: []byte("to one of them")})
+	r.nextText(s.in, "to one of them")
+	r.nothingElse(way{from: s.server, to: s.client, dest: topic(2)}, s.in)
+}
+
+func checkPublishNoRoute(r *rig) {
+	client, server := r.connect(nil)
+	p := ability[transport.Publisher](r, server, "server", "Publisher")
+	ways := r.ways(client, server)
+	r.wantErr("Publish without a subscription", p.Publish(r.soon(), &transport.Message{To: topic(1)}), transport.ErrNoRoute, true)
+	r.works(ways...)
+}
+
+func checkPublishNotSent(r *rig) {
+	s := r.subscribe(nil)
+	p := ability[transport.Publisher](r, s.server, "server", "Publisher")
+	s.to(r, transport.Subscription{ID: "free", Destination: topic(1)})
+	s.to(r, transport.Subscription{ID: "full", Destination: topic(1), Ack: transport.AckEach, Credit: 1})
+	s.to(r, transport.Subscription{ID: "marker", Destination: topic(2)})
+	s.noticed(r)
+	news := &transport.Message{To: topic(1), Body: []byte("news")}
+	if err := p.Publish(r.soon(), news); err != nil {
+		r.Fatalf("Publish: %v", err)
+	}
+	unsettled := []*transport.Message{r.nextText(s.in, "news"), r.nextText(s.in, "news")}
+	err := p.Publish(ended(), news)
+	if err == nil {
+		r.skip("the wire does not hold back what is over a subscription's credit")
+	}
+	if transport.NotSent(err) {
+		r.nothingElse(way{from: s.server, to: s.client, dest: topic(2)}, s.in)
+	}
+	for _, m := range unsettled {
+		_ = m.Settle(transport.Accepted)
+	}
+}

@@ -1,0 +1,96 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Rule is one sentence of the contract with the test of it.
+type Rule struct {
+	// Name is stable: it is the name of the subtest.
+	Name string
+	// Text is the sentence, in the words of package transport where it has one.
+	Text string
+
+	needs needs
+	check func(*rig)
+}
+
+// needs is what a rule cannot do without.
+type needs uint8
+
+const (
+	// needsStream: byte streams that the rule makes itself.
+	needsStream needs = 1 << iota
+	// needsBubble: virtual time. It includes needsStream.
+	needsBubble
+	// needsServer: bytes to a fresh server.
+	needsServer
+)
+
+// Rules returns all rules in the order in which they run.
+func Rules() []Rule {
+	return slices.Concat(
+		messageRules, orderRules, sendRules, limitRules, recvRules, closeRules, lossRules,
+		beatRules, slowRules, routeRules, subscribeRules, publishRules, settleRules, creditRules,
+		confirmRules, flushRules, infoRules, accessRules, redialRules, hostileRules, damageRules,
+	)
+}
+
+// Lookup finds a rule by its name, in any case of letters.
+func Lookup(name string) (Rule, bool) {
+	all := Rules()
+	i := slices.IndexFunc(all, func(r Rule) bool { return strings.EqualFold(r.Name, name) })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return all[i], true
+}
+
+// Check tests one rule. It fails or skips t, always with a reason, or returns.
+func (r Rule) Check(t TB, h *Harness) {
+	t.Helper()
+	if why := r.missing(t, h); why != "" {
+		t.Skip(why)
+	}
+	if !r.virtual(t, h) {
+		newRig(t, h, false).run(r)
+		return
+	}
+	inside := *h
+	inside.Stream = nil // what belongs to the outer world would stop the clock
+	var skipped string
+	bubble(t, func(t TB) {
+		rig := newRig(t, &inside, true)
+		defer func() { skipped = rig.skipped }()
+		rig.run(r)
+	})
+	if skipped != "" {
+		t.Skip(skipped)
+	}
+}
+
+// virtual reports whether the rule is to be tested in virtual time. Where it
+// makes its own byte streams, those of the harness do not matter.
+func (r Rule) virtual(t TB, h *Harness) bool {
+	own := needsBubble
+	if h.RawDial == nil {
+		own |= needsServer
+	}
+	return canBubble(t) && (h.inMemory() || h.Transport != nil && r.needs&own != 0)
+}
+
+// missing returns why the rule cannot be tested, or "".
+func (r Rule) missing(t TB, h *Harness) string {
+	switch {
+	case h.Transport == nil && h.Pair == nil:
+		return "the harness has neither Transport nor Pair"
+	case h.Transport == nil && r.needs&(needsStream|needsBubble) != 0:
+		return "the rule makes its own byte streams, and the harness has no Transport to put on them"
+	case h.Transport == nil && h.RawDial == nil && r.needs&needsServer != 0:
+		return "the rule sends bytes to a fresh server, and the harness has no RawDial"
+	case r.needs&needsBubble != 0 && !canBubble(t):
+		return "the rule needs virtual time, which only go test has"
+	}
+	return ""
+}

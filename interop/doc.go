@@ -1,0 +1,14 @@
+// Package interop holds the tests in which unmodified foreign programs talk to
+// polyport. It is a module of its own, so that what they need is no concern of
+// the library's users.
+//
+// # What runs
+//
+// stomp.py 8, the STOMP client of most Python programs, calls a JSON-RPC server
+// in all three versions of the protocol.
+//
+// # What is missing
+//
+// A test whose program is not installed is skipped and says what to install.
+// With POLYPORT_REQUIRE_INTEROP=1 in the environment it fails.
+package interop

@@ -1,0 +1,110 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/polyport/polyport/rpc"
+)
+
+// benchClient is a client of an echo and an adder over STOMP on TCP.
+func benchClient(b *testing.B) *rpc.Client {
+	b.Helper()
+	mux := sums()
+	rpc.Handle(mux, "Echo", func(_ context.Context, p json.RawMessage) (json.RawMessage, error) { return p, nil })
+	return serve(b, stompTCP, mux, nil).client(nil)
+}
+
+// BenchmarkSequential is one caller that waits for each answer: the round
+// trip.
+func BenchmarkSequential(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	for b.Loop() {
+		var sum float64
+		if err := c.Call(b.Context(), "Math.Sum", params, &sum); err != nil || sum != 6 {
+			b.Fatal(sum, err)
+		}
+	}
+}
+
+// BenchmarkCallers64 is 64 callers that share one connection.
+func BenchmarkCallers64(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	callers(b, func() error {
+		var sum float64
+		return c.Call(b.Context(), "Math.Sum", params, &sum)
+	})
+}
+
+// BenchmarkNotify is one caller that wants no answers. The end waits for the
+// server to have executed them all, so that the time is that of both ends.
+func BenchmarkNotify(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if err := c.Notify(b.Context(), "Math.Sum", params); err != nil {
+			b.Fatal(err)
+		}
+		// More than the queue takes would be dropped and cost nothing.
+		if n++; n%512 == 0 {
+			if err := c.Call(b.Context(), "Echo", params, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if err := c.Call(b.Context(), "Echo", params, nil); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkBatch100 is one caller that sends its calls by the hundred. An
+// operation is a batch.
+func BenchmarkBatch100(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	for b.Loop() {
+		var batch rpc.Batch
+		for range 100 {
+			rpc.Add[float64](&batch, "Math.Sum", params)
+		}
+		if err := c.Do(b.Context(), &batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEcho16KiB is 64 callers whose params and results have 16 KiB.
+func BenchmarkEcho16KiB(b *testing.B) {
+	c := benchClient(b)
+	params := []string{strings.Repeat("x", 16<<10)}
+	b.SetBytes(2 * 16 << 10)
+	b.ReportAllocs()
+	callers(b, func() error {
+		var result json.RawMessage
+		return c.Call(b.Context(), "Echo", params, &result)
+	})
+}
+
+// callers runs call on 64 goroutines.
+func callers(b *testing.B, call func() error) {
+	b.Helper()
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := call(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

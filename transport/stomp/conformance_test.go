@@ -1,0 +1,15 @@
+package stomp_test
+
+import (
+	"testing"
+
+	"github.com/polyport/polyport/conformance"
+	"github.com/polyport/polyport/transport/stomp"
+)
+
+func TestConformance(t *testing.T) {
+	h := conformance.Harness{Transport: stomp.Transport{}, URL: "stomp://conformance"}
+	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
+	h.Stream = conformance.TCP
+	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
+}

@@ -1,0 +1,33 @@
+package stomp
+
+import (
+	"net"
+
+	"github.com/go-stomp/stomp/v3/frame"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// A FrameReader is the reader of both ends, for tests that need no session.
+type FrameReader struct{ r *frameReader }
+
+// NewFrameReader reads the frames of a version from nc. o has its defaults set.
+func NewFrameReader(nc net.Conn, v string, o *transport.Options) *FrameReader {
+	s := transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+maxCommand)
+	r := newFrameReader(s, o.Limits)
+	r.version, _ = highest(v)
+	return &FrameReader{r}
+}
+
+// Next returns the next frame, which is valid until the call after.
+func (f *FrameReader) Next() (*frame.Frame, error) { return f.r.next() }
+
+// Close ends the stream.
+func (f *FrameReader) Close() { f.r.stream.Fail(net.ErrClosed) }
+
+// AppendFrame appends a frame in the words of a version, with its body's
+// length.
+func AppendFrame(dst []byte, v string, f *frame.Frame) []byte {
+	version, _ := highest(v)
+	return appendFrame(dst, version, f)
+}
