@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -10,6 +11,8 @@ import (
 var publishRules = []Rule{
 	{Name: "Publish", Text: "Publish sends once for every subscription of the peer whose destination is To, where Send chooses one.", check: checkPublish},
 	{Name: "PublishNoRoute", Text: "Without any subscription Publish returns ErrNoRoute.", check: checkPublishNoRoute},
+	{Name: "PublishTogether", Text: "Publishes that wait for room do not wait for each other.", check: checkPublishTogether},
+	{Name: "PublishOverLimit", Text: "A Publish by more subscriptions than may be unsettled sends to all of them in turn, or to none and says so; it does not wait for ever.", check: checkPublishOverLimit},
 	{Name: "PublishNotSent", Text: "A Publish whose error is NotSent has reached no subscription.", check: checkPublishNotSent},
 }
 
@@ -75,4 +78,56 @@ func checkPublishNotSent(r *rig) {
 	for _, m := range unsettled {
 		_ = m.Settle(transport.Accepted)
 	}
+}
+
+// publishing subscribes several times to topic 1, with a client that settles
+// what it receives.
+func (r *rig) publishing(subscriptions, limit int) (*subscribed, transport.Publisher) {
+	r.Helper()
+	client, server := r.connect(func(o *transport.Options) { o.Limits.Unsettled = limit })
+	s := &subscribed{client: client, server: server, sub: ability[transport.Subscriber](r, client, "client", "Subscriber")}
+	p := ability[transport.Publisher](r, server, "server", "Publisher")
+	s.in = r.inboxThat(client, func(m *transport.Message) { r.accept(m) })
+	s.asked = r.inbox(server)
+	for range subscriptions {
+		s.to(r, transport.Subscription{Destination: topic(1), Ack: transport.AckEach})
+	}
+	s.noticed(r)
+	return s, p
+}
+
+func checkPublishTogether(r *rig) {
+	const publishers, each, subscriptions = 8, 20, 2
+	s, p := r.publishing(subscriptions, 3)
+	for range publishers {
+		r.Go(func() {
+			for range each {
+				if err := p.Publish(r.Context(), &transport.Message{To: topic(1)}); err != nil {
+					r.Errorf("Publish: %v", err)
+					return
+				}
+			}
+		})
+	}
+	for range publishers * each * subscriptions {
+		r.next(s.in)
+	}
+}
+
+func checkPublishOverLimit(r *rig) {
+	const subscriptions = 4
+	s, p := r.publishing(subscriptions, 3)
+	start := time.Now()
+	err := p.Publish(r.soon(), &transport.Message{To: topic(1), Body: []byte("news")})
+	if err == nil {
+		for range subscriptions {
+			r.nextText(s.in, "news")
+		}
+		return
+	}
+	if took := time.Since(start); took > r.patience()/2 {
+		r.Errorf("Publish by %d subscriptions where 3 messages may be unsettled has waited for %v", subscriptions, took)
+	}
+	r.wantErr("Publish by more subscriptions than may be unsettled", err, transport.ErrBusy, true)
+	r.nothingElse(way{from: s.server, to: s.client, dest: topic(1)}, s.in)
 }

@@ -203,24 +203,44 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 			c.settle(w, a)
 			return g
 		}
-	} else if g := c.groupOf(m); g != nil && (msg.ID == nil || string(msg.ID) == "null") && a.result == nil {
-		c.settleGroup(g, a) // one error for the whole batch
-		return g
+	} else if msg.Result == nil && (msg.ID == nil || string(msg.ID) == "null") {
+		if g, ok := c.blame(m, a); ok {
+			return g
+		}
 	}
 	s.stats.stray.Add(1)
 	s.log.Debug("answer to no call", "id", string(msg.ID))
 	return nil
 }
 
-// groupOf returns the batch that a body without ids answers: the one whose
-// message it names, or the only one if nothing else waits. It needs mu.
-func (c *calls) groupOf(m *transport.Message) *group {
+// blame ends the call, or the batch, that a message without a usable id
+// answers: the one whose message it names or, if it names none, the batch that
+// is all that waits. It needs mu.
+func (c *calls) blame(m *transport.Message, a answer) (g *group, ok bool) {
+	named := !m.CorrelationID.IsZero()
 	for g := range c.groups {
-		if m.CorrelationID.String() == g.id.String() || m.CorrelationID.IsZero() && g.left == len(c.waiting) {
-			return g
+		if named && m.CorrelationID.String() == g.id.String() || !named && g.left == len(c.waiting) {
+			c.settleGroup(g, a)
+			return g, true
 		}
 	}
-	return nil
+	if n, ok := number([]byte(m.CorrelationID.String())); ok && c.waiting[n] != nil {
+		c.settle(c.waiting[n], a)
+		return nil, true
+	}
+	return nil, false
+}
+
+// unusable ends the call whose answer cannot be read, if the message says which
+// that is.
+func (s *session) unusable(m *transport.Message, why error) bool {
+	if m.CorrelationID.IsZero() || m.ReplyTo != "" {
+		return false // a request has a reply address, an answer has none
+	}
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	_, ok := s.calls.blame(m, answer{err: fmt.Errorf("%w: %w", ErrBadAnswer, why), outcome: Unknown})
+	return ok
 }
 
 // answeredBatch hands out the responses of a batch, and ends the calls of the

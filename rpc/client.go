@@ -186,6 +186,7 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	out := newOutgoing()
 	defer out.free()
 	out.msg.To, out.msg.ReplyTo, out.msg.ContentType = c.to, replyTo, contentType
+	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
 	var digits [20]byte
 	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params)
 	if err != nil {

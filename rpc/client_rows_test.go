@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -25,17 +26,17 @@ var clientRows = []struct {
 }
 
 // get waits for a future, which is expected to be complete at once.
-func get[T any](t testing.TB, f *queue.Future[T]) (T, error) {
-	t.Helper()
-	within(t, f.Done(), "a future")
+func get[T any](tb testing.TB, f *queue.Future[T]) (T, error) {
+	tb.Helper()
+	within(tb, f.Done(), "a future")
 	return f.Get(context.Background())
 }
 
 // isValue reports a future that does not hold want.
-func isValue[T comparable](t testing.TB, call string, f *queue.Future[T], want T) {
-	t.Helper()
-	if got, err := get(t, f); err != nil || got != want {
-		t.Errorf("%s = %v, %v, want %v, nil", call, got, err, want)
+func isValue[T comparable](tb testing.TB, call string, f *queue.Future[T], want T) {
+	tb.Helper()
+	if got, err := get(tb, f); err != nil || got != want {
+		tb.Errorf("%s = %v, %v, want %v, nil", call, got, err, want)
 	}
 }
 
@@ -58,7 +59,6 @@ func clientStray(t *testing.T, w wire) {
 		`{"jsonrpc":"2.0","id":999,"result":-1}`,
 		`{"jsonrpc":"2.0","id":"1","result":-1}`,
 		`{"jsonrpc":"2.0","id":1.0,"result":-1}`,
-		`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"x"}}`,
 		`{"jsonrpc":"2.0","id":18446744073709551617,"result":-1}`,
 		`[{"jsonrpc":"2.0","id":999,"result":-1}]`,
 		`{"jsonrpc":"2.0","result":-1}`,
@@ -109,13 +109,13 @@ type sentBatch struct {
 	rs   []request
 }
 
-func sendBatch(t testing.TB, c *rpc.Client, p *peer) sentBatch {
-	t.Helper()
-	return sendBatchCtx(t.Context(), t, c, p)
+func sendBatch(tb testing.TB, c *rpc.Client, p *peer) sentBatch {
+	tb.Helper()
+	return sendBatchCtx(tb.Context(), tb, c, p)
 }
 
-func sendBatchCtx(ctx context.Context, t testing.TB, c *rpc.Client, p *peer) sentBatch {
-	t.Helper()
+func sendBatchCtx(ctx context.Context, tb testing.TB, c *rpc.Client, p *peer) sentBatch {
+	tb.Helper()
 	var b rpc.Batch
 	s := sentBatch{a: rpc.Add[int](&b, "a", []int{1}), done: make(chan error, 1)}
 	b.Notify("n", nil)
@@ -127,10 +127,10 @@ func sendBatchCtx(ctx context.Context, t testing.TB, c *rpc.Client, p *peer) sen
 		methods = append(methods, r.Method)
 	}
 	if diff := cmp.Diff([]string{"a", "n", "b"}, methods); diff != "" {
-		t.Fatalf("methods of the batch (-want +got):\n%s", diff)
+		tb.Fatalf("methods of the batch (-want +got):\n%s", diff)
 	}
 	if s.rs[1].ID != nil {
-		t.Fatalf("the notification has id %s, want none", s.rs[1].ID)
+		tb.Fatalf("the notification has id %s, want none", s.rs[1].ID)
 	}
 	return s
 }
@@ -195,4 +195,31 @@ func clientLacking(t *testing.T, w wire) {
 	}
 	p.say(resultOf(s.rs[2], "2")) // too late
 	p.quiet(c)
+}
+
+// TestRefusedBody: an error with id null, and a body that is no answer at all,
+// end the call that the message is about, and no other.
+func TestRefusedBody(t *testing.T) {
+	onWires(t, func(t *testing.T, w wire) {
+		c, p := scripted(t, w, nil)
+		other := rpc.Go[int](t.Context(), c, "m", nil)
+		first := p.hearRequest()
+		refused := rpc.Go[int](t.Context(), c, "m", nil)
+		p.hearRequest()
+		p.say(`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"x"}}`)
+		_, err := refused.Get(t.Context())
+		if e, ok := errors.AsType[*rpc.Error](err); !ok || e.Code != rpc.CodeInvalidRequest {
+			t.Errorf("the refused call = %v, want the peer's -32600", err)
+		}
+		if w.name == "stomp" { // an answer is told from a request by its lack of a reply address
+			garbled := rpc.Go[int](t.Context(), c, "m", nil)
+			p.hearRequest()
+			p.back = ""
+			p.say(`{"jsonrpc":`)
+			_, err = garbled.Get(t.Context())
+			isErr(t, "the garbled call", err, rpc.ErrBadAnswer)
+		}
+		p.answer(first, "5")
+		isValue(t, "the other call", other, 5)
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -179,7 +180,7 @@ func TestLateAnswerIsDropped(t *testing.T) {
 			r2 := p.hearRequest()
 			p.answer(r, "-1")
 			p.say(errorOf(r, `{"code":1,"message":"late"}`))
-			p.answer(r2, fmt.Sprint(i))
+			p.answer(r2, strconv.Itoa(i))
 			isValue(t, "the call after it", next, i)
 		}
 		p.quiet(c)

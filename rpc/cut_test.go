@@ -42,7 +42,7 @@ func (d *cuttable) dial(ctx context.Context) (transport.Conn, error) {
 func (d *cuttable) cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l, ok := d.nc.(interface{ SetLinger(int) error }); ok {
+	if l, ok := d.nc.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0)
 	}
 	_ = d.nc.Close()
@@ -50,30 +50,30 @@ func (d *cuttable) cut() {
 
 // redialed serves mux on an in-memory network and returns a client that
 // reconnects, and what cuts its connections.
-func redialed(t testing.TB, tr transport.Transport, mux *rpc.Mux, o *rpc.ClientOptions) (*rpc.Client, *cuttable, *rpc.Server) {
-	t.Helper()
+func redialed(tb testing.TB, tr transport.Transport, mux *rpc.Mux, o *rpc.ClientOptions) (*rpc.Client, *cuttable, *rpc.Server) {
+	tb.Helper()
 	d := &cuttable{tr: tr}
 	ln, err := d.network.Listen("server")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l := transport.NewListener(ln, tr, &transport.ListenOptions{Options: still()})
 	srv := rpc.NewServer(mux, nil)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background(), l) }()
-	conn, err := transport.Redial(t.Context(), "mem://unused", &transport.RedialOptions{
+	conn, err := transport.Redial(tb.Context(), "mem://unused", &transport.RedialOptions{
 		DialOptions: transport.DialOptions{Options: still()}, First: time.Millisecond, Most: 10 * time.Millisecond, Dial: d.dial,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := rpc.NewClient(conn, o)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = c.Close()
 		_ = l.Close()
 		<-served
 		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Errorf("Shutdown() = %v, want nil", err)
+			tb.Errorf("Shutdown() = %v, want nil", err)
 		}
 	})
 	return c, d, srv
@@ -81,15 +81,15 @@ func redialed(t testing.TB, tr transport.Transport, mux *rpc.Mux, o *rpc.ClientO
 
 // pair returns the two ends of a connection of a wire: the one that dialed and
 // the other.
-func pair(t testing.TB, tr transport.Transport) (near, far transport.Conn) {
-	t.Helper()
-	l := byPipe(t, tr, &transport.ListenOptions{Options: still()})
-	near, err := l.dial(t.Context(), &transport.DialOptions{Options: still()})
+func pair(tb testing.TB, tr transport.Transport) (near, far transport.Conn) {
+	tb.Helper()
+	l := byPipe(tr)(tb, &transport.ListenOptions{Options: still()})
+	near, err := l.dial(tb.Context(), &transport.DialOptions{Options: still()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if far, err = l.Accept(t.Context()); err != nil {
-		t.Fatal(err)
+	if far, err = l.Accept(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	_ = l.Close()
 	return near, far

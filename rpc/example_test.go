@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"strings"
 	"time"
 
 	"github.com/polyport/polyport/rpc"
@@ -18,14 +18,14 @@ func local(mux *rpc.Mux, o *rpc.ClientOptions) (c *rpc.Client, stop func()) {
 	ctx := context.Background()
 	listener, err := transport.Listen(ctx, "mem://", nil)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	server := rpc.NewServer(mux, nil)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
 	c, err = rpc.Dial(ctx, "mem://"+listener.Addr().String(), o)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	return c, func() {
 		_ = c.Close()
@@ -44,11 +44,7 @@ func ExampleHandle() {
 	}
 	mux := rpc.NewMux(nil)
 	rpc.Handle(mux, "Greet", func(_ context.Context, p params) (string, error) {
-		text := "hello"
-		for range p.Times {
-			text += ", hello"
-		}
-		return text + " " + p.Name, nil
+		return "hello" + strings.Repeat(", hello", p.Times) + " " + p.Name, nil
 	})
 
 	client, stop := local(mux, nil)
@@ -79,7 +75,7 @@ func (a *Account) Balance(context.Context) (int, error) { return a.balance, nil 
 func ExampleMux_Register() {
 	mux := rpc.NewMux(nil)
 	if err := mux.Register("Account", new(Account)); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(mux.Methods())
 
@@ -117,7 +113,7 @@ func ExampleClient_Call() {
 
 	var sum float64
 	if err := client.Call(ctx, "Math.Sum", []float64{1, 2, 3.5}, &sum); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(sum)
 	// Output: 6.5
@@ -157,7 +153,7 @@ func ExampleClient_Do() {
 	two := rpc.Add[float64](&batch, "Math.Product", []int{3, 4})
 	batch.Notify("Math.Sum", []int{5})
 	if err := client.Do(ctx, &batch); err != nil {
-		log.Fatal(err) // not one was answered
+		panic(err) // not one was answered
 	}
 	fmt.Println(one.Get(ctx))
 	fmt.Println(two.Get(ctx))
@@ -191,7 +187,7 @@ func ExampleClient_Notify() {
 	client, stop := local(mux, nil)
 	defer stop()
 	if err := client.Notify(context.Background(), "Log", []string{"it rains"}); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(<-told)
 	// Output: it rains
@@ -206,7 +202,7 @@ func ExampleServer_Serve() {
 	for _, url := range []string{"stomp://127.0.0.1:0", "mem://calculator"} {
 		listener, err := transport.Listen(ctx, url, nil)
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		listeners = append(listeners, listener)
 		go server.Serve(ctx, listener)
@@ -215,7 +211,7 @@ func ExampleServer_Serve() {
 	for _, url := range []string{"stomp://" + listeners[0].Addr().String(), "mem://calculator"} {
 		client, err := rpc.Dial(ctx, url, nil)
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		fmt.Println(rpc.Call[float64](ctx, client, "Math.Sum", []int{1, 2, 3}))
 		_ = client.Close()
@@ -225,7 +221,7 @@ func ExampleServer_Serve() {
 		_ = listener.Close()
 	}
 	if err := server.Shutdown(ctx); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	// Output:
 	// 6 <nil>
@@ -238,7 +234,7 @@ func ExampleServer_Shutdown() {
 	ctx := context.Background()
 	listener, err := transport.Listen(ctx, "mem://", nil)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	server := rpc.NewServer(sums(), nil)
 	served := make(chan error, 1)

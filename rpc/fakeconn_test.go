@@ -28,10 +28,10 @@ func newFakeConn() *fakeConn {
 }
 
 // fakeClient returns a client over c.
-func fakeClient(t testing.TB, c *fakeConn, o *rpc.ClientOptions) *rpc.Client {
-	t.Helper()
+func fakeClient(tb testing.TB, c *fakeConn, o *rpc.ClientOptions) *rpc.Client {
+	tb.Helper()
 	client := rpc.NewClient(c, o)
-	t.Cleanup(func() { _ = client.Close() })
+	tb.Cleanup(func() { _ = client.Close() })
 	return client
 }
 

@@ -50,51 +50,52 @@ func (l *ledger) take() (nonce int, ok bool) {
 }
 
 // note books the end of a call.
-func (l *ledger) note(t testing.TB, nonce int, got [2]int, err error) {
+func (l *ledger) note(tb testing.TB, nonce int, got [2]int, err error) {
+	tb.Helper()
 	o := rpc.OutcomeOf(err)
 	if l.outcomes[nonce].Add(1) != 1 {
-		t.Errorf("call %d ended twice", nonce)
+		tb.Errorf("call %d ended twice", nonce)
 	}
 	if err == nil && got != [2]int{nonce, check(nonce)} {
-		t.Errorf("call %d was answered %v, want %v", nonce, got, [2]int{nonce, check(nonce)})
+		tb.Errorf("call %d was answered %v, want %v", nonce, got, [2]int{nonce, check(nonce)})
 	}
 	l.ended[nonce] = o
 	l.counts[o].add(1)
 }
 
 // audit checks the books when everything is at rest.
-func (l *ledger) audit(t testing.TB) {
-	t.Helper()
+func (l *ledger) audit(tb testing.TB) {
+	tb.Helper()
 	bad := 0
 	for nonce := range l.executed {
 		executed, ended := l.executed[nonce].Load(), l.outcomes[nonce].Load()
 		switch o := l.ended[nonce]; {
 		case ended != 1:
-			t.Errorf("call %d ended %d times", nonce, ended)
+			tb.Errorf("call %d ended %d times", nonce, ended)
 		case executed > 1:
-			t.Errorf("call %d (%v) was executed %d times", nonce, o, executed)
+			tb.Errorf("call %d (%v) was executed %d times", nonce, o, executed)
 		case o == rpc.Answered && executed != 1:
-			t.Errorf("call %d was answered and not executed", nonce)
+			tb.Errorf("call %d was answered and not executed", nonce)
 		case o == rpc.NotSent && executed != 0:
-			t.Errorf("call %d was executed, though it says it was not sent", nonce)
+			tb.Errorf("call %d was executed, though it says it was not sent", nonce)
 		default:
 			continue
 		}
 		if bad++; bad == 20 {
-			t.Fatal("and so on")
+			tb.Fatal("and so on")
 		}
 	}
 }
 
 // spend makes calls by n goroutines until every nonce is spent.
-func (l *ledger) spend(t testing.TB, callers int, call func(nonce int) ([2]int, error)) {
-	t.Helper()
+func (l *ledger) spend(tb testing.TB, callers int, call func(nonce int) ([2]int, error)) {
+	tb.Helper()
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
 			for nonce, ok := l.take(); ok; nonce, ok = l.take() {
 				got, err := call(nonce)
-				l.note(t, nonce, got, err)
+				l.note(tb, nonce, got, err)
 			}
 		})
 	}

@@ -24,7 +24,7 @@ const patience = 20 * time.Second
 // A wire is a protocol over something that carries it.
 type wire struct {
 	name string
-	open func(t testing.TB, o *transport.ListenOptions) link
+	open func(tb testing.TB, o *transport.ListenOptions) link
 }
 
 // A link is a listener, and the way to connect to it.
@@ -36,11 +36,11 @@ type link struct {
 
 var (
 	// stompTCP and memURL are reached by their URLs, as a program reaches them.
-	stompTCP = wire{"stomp", func(t testing.TB, o *transport.ListenOptions) link { return byURL(t, "stomp://127.0.0.1:0", o) }}
-	memURL   = wire{"mem", func(t testing.TB, o *transport.ListenOptions) link { return byURL(t, "mem://", o) }}
+	stompTCP = wire{"stomp", byURL("stomp://127.0.0.1:0")}
+	memURL   = wire{"mem", byURL("mem://")}
 	// stompPipe and memPipe run in a bubble of virtual time.
-	stompPipe = wire{"stomp", func(t testing.TB, o *transport.ListenOptions) link { return byPipe(t, stomp.Transport{}, o) }}
-	memPipe   = wire{"mem", func(t testing.TB, o *transport.ListenOptions) link { return byPipe(t, mem.Transport{}, o) }}
+	stompPipe = wire{"stomp", byPipe(stomp.Transport{})}
+	memPipe   = wire{"mem", byPipe(mem.Transport{})}
 )
 
 // transports are what speaks on the wires.
@@ -68,33 +68,37 @@ func inBubbles(t *testing.T, f func(t *testing.T, w wire)) {
 	}
 }
 
-func byURL(t testing.TB, rawURL string, o *transport.ListenOptions) link {
-	t.Helper()
-	l, err := transport.Listen(t.Context(), rawURL, o)
-	if err != nil {
-		t.Fatalf("Listen(%s) = %v", rawURL, err)
+func byURL(rawURL string) func(testing.TB, *transport.ListenOptions) link {
+	return func(tb testing.TB, o *transport.ListenOptions) link {
+		tb.Helper()
+		l, err := transport.Listen(tb.Context(), rawURL, o)
+		if err != nil {
+			tb.Fatalf("Listen(%s) = %v", rawURL, err)
+		}
+		u, _ := url.Parse(rawURL)
+		to := u.Scheme + "://" + l.Addr().String()
+		return link{Listener: l, url: to, dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
+			return transport.Dial(ctx, to, o)
+		}}
 	}
-	u, _ := url.Parse(rawURL)
-	to := u.Scheme + "://" + l.Addr().String()
-	return link{Listener: l, url: to, dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
-		return transport.Dial(ctx, to, o)
-	}}
 }
 
-func byPipe(t testing.TB, tr transport.Transport, o *transport.ListenOptions) link {
-	t.Helper()
-	network := new(mem.Network)
-	ln, err := network.Listen("server")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return link{Listener: transport.NewListener(ln, tr, o), dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
-		nc, err := network.Dial(ctx, "server")
+func byPipe(tr transport.Transport) func(testing.TB, *transport.ListenOptions) link {
+	return func(tb testing.TB, o *transport.ListenOptions) link {
+		tb.Helper()
+		network := new(mem.Network)
+		ln, err := network.Listen("server")
 		if err != nil {
-			return nil, err
+			tb.Fatal(err)
 		}
-		return tr.Client(ctx, nc, testURL, o)
-	}}
+		return link{Listener: transport.NewListener(ln, tr, o), dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
+			nc, err := network.Dial(ctx, "server")
+			if err != nil {
+				return nil, err
+			}
+			return tr.Client(ctx, nc, testURL, o)
+		}}
+	}
 }
 
 // still are options without heart-beats, so that in virtual time nothing
@@ -111,25 +115,25 @@ type host struct {
 }
 
 // serve serves mux over w until the test ends.
-func serve(t testing.TB, w wire, mux *rpc.Mux, o *rpc.ServerOptions) *host {
-	t.Helper()
-	return serveOn(t, w, &transport.ListenOptions{Options: still()}, mux, o)
+func serve(tb testing.TB, w wire, mux *rpc.Mux, o *rpc.ServerOptions) *host {
+	tb.Helper()
+	return serveOn(tb, w, &transport.ListenOptions{Options: still()}, mux, o)
 }
 
-func serveOn(t testing.TB, w wire, lo *transport.ListenOptions, mux *rpc.Mux, o *rpc.ServerOptions) *host {
-	t.Helper()
-	h := &host{t: t, Server: rpc.NewServer(mux, o), link: w.open(t, lo)}
+func serveOn(tb testing.TB, w wire, lo *transport.ListenOptions, mux *rpc.Mux, o *rpc.ServerOptions) *host {
+	tb.Helper()
+	h := &host{t: tb, Server: rpc.NewServer(mux, o), link: w.open(tb, lo)}
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(context.Background(), h.Listener) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = h.Close()
 		if err := <-served; err != nil && !errors.Is(err, rpc.ErrServerClosed) {
-			t.Errorf("Serve() = %v, want nil or %v", err, rpc.ErrServerClosed)
+			tb.Errorf("Serve() = %v, want nil or %v", err, rpc.ErrServerClosed)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown() = %v, want nil", err)
+			tb.Errorf("Shutdown() = %v, want nil", err)
 		}
 	})
 	return h
@@ -177,48 +181,48 @@ func (g *gate) pass(ctx context.Context) error {
 func (g *gate) open() { close(g.opened) }
 
 // await waits until n handlers have come.
-func (g *gate) await(t testing.TB, n int) {
-	t.Helper()
+func (g *gate) await(tb testing.TB, n int) {
+	tb.Helper()
 	for range n {
-		within(t, g.entered, "a handler to start")
+		within(tb, g.entered, "a handler to start")
 	}
 }
 
 // within waits for c to be closed or to get a value.
-func within[T any](t testing.TB, c <-chan T, what string) (v T) {
-	t.Helper()
+func within[T any](tb testing.TB, c <-chan T, what string) (v T) {
+	tb.Helper()
 	select {
 	case v = <-c:
 	case <-time.After(patience):
-		t.Fatalf("waited %v for %s", patience, what)
+		tb.Fatalf("waited %v for %s", patience, what)
 	}
 	return v
 }
 
 // isErr reports an error that does not wrap all of want.
-func isErr(t testing.TB, call string, err error, want ...error) {
-	t.Helper()
+func isErr(tb testing.TB, call string, err error, want ...error) {
+	tb.Helper()
 	for _, w := range want {
 		if !errors.Is(err, w) {
-			t.Errorf("%s = %v, want an error that wraps %v", call, err, w)
+			tb.Errorf("%s = %v, want an error that wraps %v", call, err, w)
 		}
 	}
 }
 
 // isOutcome reports an error that does not say what is known of a call.
-func isOutcome(t testing.TB, call string, err error, want rpc.Outcome) {
-	t.Helper()
+func isOutcome(tb testing.TB, call string, err error, want rpc.Outcome) {
+	tb.Helper()
 	if got := rpc.OutcomeOf(err); got != want {
-		t.Errorf("OutcomeOf(%s) = %v, want %v; the error is: %v", call, got, want, err)
+		tb.Errorf("OutcomeOf(%s) = %v, want %v; the error is: %v", call, got, want, err)
 	}
 }
 
 // isCode reports an error that is not an answer with that code.
-func isCode(t testing.TB, call string, err error, want rpc.Code) *rpc.Error {
-	t.Helper()
+func isCode(tb testing.TB, call string, err error, want rpc.Code) *rpc.Error {
+	tb.Helper()
 	e, ok := errors.AsType[*rpc.Error](err)
 	if !ok || e.Code != want {
-		t.Errorf("%s = %v, want an *rpc.Error with code %d", call, err, want)
+		tb.Errorf("%s = %v, want an *rpc.Error with code %d", call, err, want)
 		return new(rpc.Error)
 	}
 	return e

@@ -224,7 +224,7 @@ func (b *binder) decode(params []byte, p any) error {
 		decode = b.codec.Decode
 	}
 	if err := decode(params, p); err != nil {
-		return invalidParams(err.Error())
+		return invalidParams(explain(err).Error())
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ type (
 	hidden struct {
 		Seen   int `json:"seen"`
 		Secret int `json:"-"`
-		own    int
+		own    int //nolint:unused // that it is not used is the point
 		Plain  int
 	}
 	wide struct {
@@ -66,7 +67,7 @@ func (u *upper) UnmarshalText(b []byte) error {
 func (o optional) String() string {
 	p := "nil"
 	if o.Pointer != nil {
-		p = fmt.Sprint(*o.Pointer)
+		p = strconv.Itoa(*o.Pointer)
 	}
 	return fmt.Sprintf("%d %s %q %v %d", o.Must, p, o.Empty, o.Zero, o.Also)
 }

@@ -33,39 +33,39 @@ func (h *host) peer() *peer {
 	return newPeer(h.t, h.conn(still()))
 }
 
-func newPeer(t testing.TB, conn transport.Conn) *peer {
-	t.Helper()
-	p := &peer{t: t, conn: conn}
+func newPeer(tb testing.TB, conn transport.Conn) *peer {
+	tb.Helper()
+	p := &peer{t: tb, conn: conn}
 	if a, ok := transport.As[transport.ReplyAddresser](conn); ok {
 		var err error
-		if p.back, err = a.ReplyAddress(t.Context()); err != nil {
-			t.Fatal(err)
+		if p.back, err = a.ReplyAddress(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return p
 }
 
 // scripted returns a client, and the other end of its connection in the hands
 // of the test.
-func scripted(t testing.TB, w wire, o *rpc.ClientOptions) (*rpc.Client, *peer) {
-	t.Helper()
-	l := w.open(t, &transport.ListenOptions{Options: still()})
-	t.Cleanup(func() { _ = l.Close() })
-	conn, err := l.dial(t.Context(), &transport.DialOptions{Options: still()})
+func scripted(tb testing.TB, w wire, o *rpc.ClientOptions) (*rpc.Client, *peer) {
+	tb.Helper()
+	l := w.open(tb, &transport.ListenOptions{Options: still()})
+	tb.Cleanup(func() { _ = l.Close() })
+	conn, err := l.dial(tb.Context(), &transport.DialOptions{Options: still()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := rpc.NewClient(conn, o)
-	t.Cleanup(func() { _ = c.Close() }) // after p has closed, which takes no time
-	far, err := l.Accept(t.Context())
+	tb.Cleanup(func() { _ = c.Close() }) // after p has closed, which takes no time
+	far, err := l.Accept(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	p := newPeer(t, far)
+	p := newPeer(tb, far)
 	if conn.Info().Addressed {
 		a, _ := transport.As[transport.ReplyAddresser](conn)
-		p.to, _ = a.ReplyAddress(t.Context())
+		p.to, _ = a.ReplyAddress(tb.Context())
 	}
 	return c, p
 }

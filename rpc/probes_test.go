@@ -77,7 +77,7 @@ var wireProbes = []struct {
 	}},
 	{"unknown method", []exchange{
 		answered(`{"jsonrpc":"2.0","method":"nope","id":1}`, `1!-32601`),
-		answered(fmt.Sprintf(`{"jsonrpc":"2.0","method":"%s","id":1}`, strings.Repeat("x", 100_000)), `1!-32601`),
+		answered(fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"id":1}`, strings.Repeat("x", 100_000)), `1!-32601`),
 	}},
 	{"METHOD", []exchange{
 		answered(`{"jsonrpc":"2.0","METHOD":"sum","params":[1],"id":1}`, `1!-32600`),

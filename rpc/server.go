@@ -156,7 +156,7 @@ func (s *Server) Connections() int {
 // accepted, closes the connections, and returns when all goroutines of the
 // server have ended. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
-// error says how many requests were not answered. Close listeners before.
+// error is a [*ShutdownError]. Close listeners before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.mu.Lock()
@@ -187,10 +187,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = s.queue.Close(ctx)
 	}
 	if unanswered > 0 {
-		return fmt.Errorf("rpc: %d requests were not answered in time: %w", unanswered, context.Cause(ctx))
+		return &ShutdownError{Unanswered: unanswered, Err: context.Cause(ctx)}
 	}
 	return err
 }
+
+// ShutdownError says that Shutdown gave up.
+type ShutdownError struct {
+	// Unanswered is how many accepted requests have no answer.
+	Unanswered int
+	// Err is the cause of the context's end.
+	Err error
+}
+
+// Error returns "rpc: N requests were not answered in time: CAUSE".
+func (e *ShutdownError) Error() string {
+	return fmt.Sprintf("rpc: %d requests were not answered in time: %v", e.Unanswered, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ShutdownError) Unwrap() error { return e.Err }
 
 // A Request is what a handler can learn about the call it serves.
 type Request struct {

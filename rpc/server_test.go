@@ -48,8 +48,10 @@ func TestSettle(t *testing.T) {
 		{"request of an unknown method", false, 0, request("nope"), []string{"sent 1!-32601", "accepted 7"}},
 		{"notification", false, 0, `{"jsonrpc":"2.0","method":"ok"}`, []string{"ran ok", "accepted 7"}},
 		{"notification that fails", false, 0, `{"jsonrpc":"2.0","method":"fail"}`, []string{"ran fail", "accepted 7"}},
-		{"batch", false, 0, `[` + request("ok") + `,5,{"jsonrpc":"2.0","method":"ok"}]`,
-			[]string{"ran ok", "ran ok", "sent [1=null, null!-32600]", "accepted 7"}},
+		{
+			"batch", false, 0, `[` + request("ok") + `,5,{"jsonrpc":"2.0","method":"ok"}]`,
+			[]string{"ran ok", "ran ok", "sent [1=null, null!-32600]", "accepted 7"},
+		},
 		{"batch of notifications", false, 0, `[{"jsonrpc":"2.0","method":"ok"}]`, []string{"ran ok", "accepted 7"}},
 		{"batch of nothing", false, 0, `[]`, []string{"sent null!-32600", "accepted 7"}},
 		{"response", false, 0, `{"jsonrpc":"2.0","id":5,"result":1}`, []string{"accepted 7"}},

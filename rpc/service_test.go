@@ -63,7 +63,7 @@ func (c *calculator) NoError(context.Context) int                            { r
 func (c *calculator) NoResults(context.Context)                              {}
 func (c *calculator) ManyParams(context.Context, int, int) error             { return nil }
 func (c *calculator) ManyResults(context.Context) (int, int, error)          { return 0, 0, nil }
-func (c *calculator) ErrorFirst(context.Context) (error, int)                { return nil, 0 } //nolint:revive // the wrong order is the point
+func (c *calculator) ErrorFirst(context.Context) (error, int)                { return nil, 0 } //nolint:revive,staticcheck // the wrong order is the point
 func (c *calculator) Variadic(context.Context, ...int) error                 { return nil }
 func (c *calculator) String() string                                         { return "" }
 func (c *calculator) unexported(_ context.Context, terms []int) (int, error) { return len(terms), nil }
@@ -142,7 +142,7 @@ func TestRegisterForms(t *testing.T) {
 		{"Value", value{2}, "Value.Get"},
 		{"a.b", &value{3}, "a.b.Get"},
 		{"Interface", interface {
-			Get(context.Context) (int, error)
+			Get(ctx context.Context) (int, error)
 		}(value{4}), "Interface.Get"},
 		{"Embedded", struct{ *value }{&value{5}}, "Embedded.Get"},
 	} {

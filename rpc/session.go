@@ -95,6 +95,8 @@ func (s *session) receive(m *transport.Message) {
 	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
 	s.scratch = msgs[:0]
 	switch {
+	case fault != nil && s.unusable(m, fault):
+		s.settle(m, transport.Accepted)
 	case fault != nil:
 		s.refuse(m, nil, faultError(fault))
 	case isBatch:
@@ -145,7 +147,7 @@ func shown(method []byte) string { return string(method[:min(len(method), 100)])
 
 // refusal is the error object for a request that was not admitted.
 func refusal(err error) *Error {
-	if errors.Is(err, errShuttingDown) || errors.Is(err, queue.ErrClosed) {
+	if errors.Is(err, errShuttingDown) || errors.Is(err, ErrServerClosed) || errors.Is(err, queue.ErrClosed) {
 		return &Error{Code: CodeShuttingDown, Message: "shutting down; nothing was executed"}
 	}
 	return &Error{Code: CodeBusy, Message: "busy; nothing was executed"}

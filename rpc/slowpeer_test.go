@@ -138,7 +138,9 @@ func TestRefusalsAreBounded(t *testing.T) {
 		rude := newPeer(t, h.conn(o))
 		go func() {
 			m := &transport.Message{ReplyTo: rude.back, Body: []byte(`5`)}
-			for rude.conn.Send(context.Background(), m) == nil {
+			var err error
+			for err == nil {
+				err = rude.conn.Send(context.Background(), m)
 			}
 		}()
 		synctest.Wait()
@@ -164,8 +166,8 @@ func TestSlowReaderGetsEverything(t *testing.T) {
 		want := make(map[string]int)
 		payload := strings.Repeat("x", 1000)
 		for i := range n {
-			p.say(fmt.Sprintf(`{"jsonrpc":"2.0","method":"Echo","params":["%s"],"id":%d}`, payload, i))
-			want[fmt.Sprintf(`%d=["%s"]`, i, payload)] = 1
+			p.say(fmt.Sprintf(`{"jsonrpc":"2.0","method":"Echo","params":[%q],"id":%d}`, payload, i))
+			want[fmt.Sprintf(`%d=[%q]`, i, payload)] = 1
 		}
 		got := make(map[string]int)
 		for range n {

@@ -178,15 +178,28 @@ func (id ID) Bytes() []byte {
 // String returns id as text, for wires that have no other kind: digits, a UUID
 // in its usual form, bytes in hexadecimal, "" for none.
 func (id ID) String() string {
+	if id.kind == IDText {
+		return id.text
+	}
+	return string(id.Append(nil))
+}
+
+// Append appends the text that String returns.
+func (id ID) Append(dst []byte) []byte {
 	switch id.kind {
 	case IDNumber:
-		return strconv.FormatUint(id.num, 10)
+		return strconv.AppendUint(dst, id.num, 10)
 	case IDUUID:
-		h := hex.EncodeToString([]byte(id.text))
-		return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+		for i, b := range []byte(id.text) {
+			if i == 4 || i == 6 || i == 8 || i == 10 {
+				dst = append(dst, '-')
+			}
+			dst = hex.AppendEncode(dst, []byte{b})
+		}
+		return dst
 	case IDBinary:
-		return hex.EncodeToString([]byte(id.text))
+		return hex.AppendEncode(dst, []byte(id.text))
 	default:
-		return id.text
+		return append(dst, id.text...)
 	}
 }

@@ -25,8 +25,9 @@ const (
 	// inline is how long a sender that writes by itself may be held up by a
 	// peer that does not read, before the rest is left to the flusher.
 	inline = time.Millisecond
-	// keepBuffer is the largest buffer that goes back to the pool.
-	keepBuffer = 256 << 10
+	// keepBuffer is the largest buffer that goes back to the pool: what gathers
+	// in a full send buffer by default.
+	keepBuffer = 2 << 20
 )
 
 // epoch is the start of the monotonic clock that writers and heart-beats read.

@@ -20,7 +20,7 @@ import (
 // The end of a stream is as late as its bytes.
 func TestLateEnd(t *testing.T) {
 	for _, dir := range []string{"read", "write"} {
-		for _, how := range []string{"Close", "CloseWrite"} {
+		for how, at := range map[string]time.Duration{"Close": 5 * ms, "CloseWrite": 5 * ms, "late Close": 30 * ms, "late CloseWrite": 30 * ms} {
 			synctest.Test(t, func(t *testing.T) {
 				c, peer := wrap(t, dir+" byte 0 latency 20ms")
 				from, to := net.Conn(c), peer
@@ -30,15 +30,15 @@ func TestLateEnd(t *testing.T) {
 				start := time.Now()
 				go func() {
 					io.WriteString(from, "ab")
-					time.Sleep(5 * ms)
-					if how == "Close" {
-						from.Close()
-					} else {
+					time.Sleep(at)
+					if strings.HasSuffix(how, "CloseWrite") {
 						from.(interface{ CloseWrite() error }).CloseWrite()
+					} else {
+						from.Close()
 					}
 				}()
 				got, _ := arrivals(to, start)
-				if diff := cmp.Diff([]arrival{{20 * ms, "ab"}, {25 * ms, ""}}, got); diff != "" {
+				if diff := cmp.Diff([]arrival{{20 * ms, "ab"}, {20*ms + at, ""}}, got); diff != "" {
 					t.Errorf("%s, %s (-want +got):\n%s", dir, how, diff)
 				}
 			})

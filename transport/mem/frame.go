@@ -83,6 +83,12 @@ type fields struct {
 
 // number reads a number of at most limit; another one is bad.
 func (f *fields) number(limit uint64) uint64 {
+	if len(f.rest) > 0 && f.rest[0] < 0x80 { // as most are
+		n := uint64(f.rest[0])
+		f.rest = f.rest[1:]
+		f.bad = f.bad || n > limit
+		return min(n, limit)
+	}
 	var n uint64
 	for i := 0; i < len(f.rest) && i < binary.MaxVarintLen64; i++ {
 		c := f.rest[i]

@@ -52,11 +52,8 @@ func appendMessage(dst []byte, m *transport.Message, r routing) []byte {
 	if r.delivery != 0 {
 		dst = appendNumber(dst, r.delivery)
 	}
-	for _, s := range [...]string{r.subscription, r.to, m.ReplyTo, m.Subject, m.ContentType} {
-		if s != "" {
-			dst = appendText(dst, s)
-		}
-	}
+	dst = appendTextIf(appendTextIf(dst, r.subscription), r.to)
+	dst = appendTextIf(appendTextIf(appendTextIf(dst, m.ReplyTo), m.Subject), m.ContentType)
 	dst = appendID(appendID(dst, m.ID), m.CorrelationID)
 	if flags&hasExpires != 0 {
 		dst = binary.AppendVarint(dst, m.Expires.Unix())
@@ -72,30 +69,35 @@ func appendMessage(dst []byte, m *transport.Message, r routing) []byte {
 	return append(dst, m.Body...)
 }
 
-func flagsOf(m *transport.Message, r routing) (flags uint64) {
-	for _, f := range [...]struct {
-		flag uint64
-		set  bool
-	}{
-		{hasConfirm, r.confirm},
-		{hasDurable, m.Durable},
-		{hasDelivery, r.delivery != 0},
-		{hasSubscription, r.subscription != ""},
-		{hasTo, r.to != ""},
-		{hasReplyTo, m.ReplyTo != ""},
-		{hasSubject, m.Subject != ""},
-		{hasContentType, m.ContentType != ""},
-		{hasID, !m.ID.IsZero()},
-		{hasCorrelationID, !m.CorrelationID.IsZero()},
-		{hasExpires, !m.Expires.IsZero()},
-		{hasAttempt, m.Attempt > 0},
-		{hasHeaders, len(m.Headers) > 0},
-	} {
-		if f.set {
-			flags |= f.flag
-		}
+func flagsOf(m *transport.Message, r routing) uint64 {
+	return flagIf(hasConfirm, r.confirm) |
+		flagIf(hasDurable, m.Durable) |
+		flagIf(hasDelivery, r.delivery != 0) |
+		flagIf(hasSubscription, r.subscription != "") |
+		flagIf(hasTo, r.to != "") |
+		flagIf(hasReplyTo, m.ReplyTo != "") |
+		flagIf(hasSubject, m.Subject != "") |
+		flagIf(hasContentType, m.ContentType != "") |
+		flagIf(hasID, !m.ID.IsZero()) |
+		flagIf(hasCorrelationID, !m.CorrelationID.IsZero()) |
+		flagIf(hasExpires, !m.Expires.IsZero()) |
+		flagIf(hasAttempt, m.Attempt > 0) |
+		flagIf(hasHeaders, len(m.Headers) > 0)
+}
+
+func flagIf(flag uint64, set bool) uint64 {
+	if set {
+		return flag
 	}
-	return flags
+	return 0
+}
+
+// appendTextIf appends a text unless it is empty.
+func appendTextIf(dst []byte, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return appendText(dst, s)
 }
 
 func appendHeaders(dst []byte, headers []transport.Header) []byte {
@@ -146,20 +148,11 @@ func parseMessage(f frame, headers int) (*transport.Message, routing, error) {
 	if flags&hasDelivery != 0 {
 		r.delivery = in.number(1<<64 - 1)
 	}
-	for _, t := range [...]struct {
-		flag uint64
-		text *string
-	}{
-		{hasSubscription, &m.Subscription},
-		{hasTo, &m.To},
-		{hasReplyTo, &m.ReplyTo},
-		{hasSubject, &m.Subject},
-		{hasContentType, &m.ContentType},
-	} {
-		if flags&t.flag != 0 {
-			*t.text = in.text()
-		}
-	}
+	m.Subscription = in.textIf(flags & hasSubscription)
+	m.To = in.textIf(flags & hasTo)
+	m.ReplyTo = in.textIf(flags & hasReplyTo)
+	m.Subject = in.textIf(flags & hasSubject)
+	m.ContentType = in.textIf(flags & hasContentType)
 	if flags&hasID != 0 {
 		m.ID = in.id()
 	}
@@ -179,6 +172,14 @@ func parseMessage(f frame, headers int) (*transport.Message, routing, error) {
 	}
 	r.subscription = m.Subscription
 	return m, r, in.end(kindMessage)
+}
+
+// textIf reads a text if the flag is set.
+func (f *fields) textIf(flag uint64) string {
+	if flag == 0 {
+		return ""
+	}
+	return f.text()
 }
 
 // headers reads headers, at most limit.

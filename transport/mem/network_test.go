@@ -288,8 +288,10 @@ func TestListenerRace(t *testing.T) {
 		var n mem.Network
 		l := listen(t, &n, "rpc")
 		var all sync.WaitGroup
+		start := make(chan struct{})
 		for range 4 {
 			all.Go(func() {
+				<-start
 				c, err := n.Dial(t.Context(), "rpc")
 				if err != nil {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -313,7 +315,11 @@ func TestListenerRace(t *testing.T) {
 				c.Close()
 			}
 		})
-		all.Go(func() { l.Close() })
+		all.Go(func() {
+			<-start
+			l.Close()
+		})
+		close(start)
 		all.Wait()
 	}
 }

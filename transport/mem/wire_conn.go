@@ -20,7 +20,7 @@ type conn struct {
 	// handle acts on a frame and returns the message to hand out, if it is one.
 	handle func(frame) (*transport.Message, error)
 
-	slots   credit // for one more message unsettled or unconfirmed
+	flow    flow
 	confirm confirmations
 	over    chan struct{} // closed when nothing more will be sent
 	cease   func()        // closes over
@@ -34,7 +34,7 @@ func newConn(nc net.Conn, o *transport.Options) *conn {
 		state := t.ConnectionState()
 		c.info.TLS = &state
 	}
-	c.slots.left = o.Limits.Unsettled
+	c.flow.slots, c.flow.most = o.Limits.Unsettled, o.Limits.Unsettled
 	c.over = make(chan struct{})
 	c.cease = sync.OnceFunc(func() { close(c.over) })
 	c.stream = transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+prefixLen)

@@ -18,11 +18,14 @@ type delivery struct {
 // deliver sends m once by each of subs. Nothing is sent before all have room
 // for it.
 func (c *serverConn) deliver(ctx context.Context, subs []*subscription, m *transport.Message, size int, done func(error)) error {
-	for i, s := range subs {
-		if err := c.reserve(ctx, s, done != nil); err != nil {
-			c.giveBack(subs[:i], done != nil)
-			return c.notSent("send", err)
+	slots := 0
+	for _, s := range subs {
+		if s.ack != transport.AckNone || done != nil {
+			slots++
 		}
+	}
+	if err := c.flow.take(ctx, c.over, subs, slots); err != nil {
+		return c.notSent("send", err)
 	}
 	ran := false
 	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
@@ -36,38 +39,9 @@ func (c *serverConn) deliver(ctx context.Context, subs []*subscription, m *trans
 	case err == nil || ran && done != nil: // should the write have failed, then done is told
 		return nil
 	case !ran:
-		c.giveBack(subs, done != nil)
+		c.flow.give(subs, slots)
 	}
 	return err
-}
-
-// reserve waits until one more message may be sent by s.
-func (c *serverConn) reserve(ctx context.Context, s *subscription, confirm bool) error {
-	if s.limited {
-		if err := s.credit.take(ctx, c.over, s.gone); err != nil {
-			return err
-		}
-	}
-	if s.ack == transport.AckNone && !confirm {
-		return nil
-	}
-	err := c.slots.take(ctx, c.over, s.gone)
-	if err != nil && s.limited {
-		s.credit.give(1)
-	}
-	return err
-}
-
-// giveBack undoes reserve.
-func (c *serverConn) giveBack(subs []*subscription, confirm bool) {
-	for _, s := range subs {
-		if s.limited {
-			s.credit.give(1)
-		}
-		if s.ack != transport.AckNone || confirm {
-			c.slots.give(1)
-		}
-	}
 }
 
 // route notes a message in the order of writing.
@@ -133,11 +107,8 @@ func (c *serverConn) takeOut(n int, match func(delivery) bool) (out []delivery) 
 // release lets the next messages go and tells the senders of those settled.
 func (c *serverConn) release(settled []delivery, err error) {
 	for _, d := range settled {
-		if d.sub.limited {
-			d.sub.credit.give(1)
-		}
+		c.flow.give([]*subscription{d.sub}, 1)
 	}
-	c.slots.give(len(settled))
 	for _, d := range settled {
 		if d.done != nil {
 			d.done(err)

@@ -30,7 +30,7 @@ func (c *conn) send(ctx context.Context, m *transport.Message, size int, to stri
 			return appendMessage(dst, m, routing{to: to})
 		})
 	}
-	if err := c.slots.take(ctx, c.over, nil); err != nil {
+	if err := c.flow.take(ctx, c.over, nil, 1); err != nil {
 		return c.notSent("send", err)
 	}
 	promised := false
@@ -42,7 +42,7 @@ func (c *conn) send(ctx context.Context, m *transport.Message, size int, to stri
 	if promised {
 		return nil // should the write have failed, then done is told
 	}
-	c.slots.give(1)
+	c.flow.give(nil, 1)
 	return err
 }
 
@@ -106,7 +106,7 @@ func (c *conn) wasTaken(f frame) error {
 	if !ok {
 		return malformed("confirm of messages that were not sent, or that were confirmed before")
 	}
-	c.slots.give(len(dones))
+	c.flow.give(nil, len(dones))
 	for i, done := range dones {
 		done(nil)
 		dones[i] = nil

@@ -11,8 +11,8 @@ type subscription struct {
 	id, destination string
 	ack             transport.AckMode
 	limited         bool // by credit
-	credit          credit
-	gone            chan struct{} // closed by unsubscribe
+	credit          int  // protected by flow.mu
+	gone            bool // as credit: unsubscribed
 }
 
 func appendSubscription(dst []byte, s *transport.Subscription) []byte {
@@ -24,10 +24,10 @@ func appendSubscription(dst []byte, s *transport.Subscription) []byte {
 // subscribe handles subscribe. The headers mean nothing here.
 func (c *serverConn) subscribe(f frame) error {
 	in := &f.head
-	s := &subscription{id: in.text(), destination: in.text(), gone: make(chan struct{})}
+	s := &subscription{id: in.text(), destination: in.text()}
 	s.ack = transport.AckMode(in.number(uint64(transport.AckUpTo)))
-	s.credit.left = int(in.number(maxCredit))
-	s.limited = s.credit.left > 0
+	s.credit = int(in.number(maxCredit))
+	s.limited = s.credit > 0
 	var ignored []transport.Header
 	if err := in.headers(&ignored, c.info.Limits.Headers); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (c *serverConn) unsubscribe(f frame) error {
 	c.subs = slices.Delete(c.subs, i, i+1)
 	settled := c.takeOut(len(c.unsettled), func(d delivery) bool { return d.sub == gone })
 	c.subsMu.Unlock()
-	close(gone.gone)
+	c.flow.drop(gone)
 	c.release(settled, transport.WithReason(transport.ErrNoRoute, "the subscriber left without settling"))
 	return nil
 }
@@ -85,7 +85,7 @@ func (c *serverConn) grant(f frame) error {
 	}
 	c.subsMu.Unlock()
 	if s != nil && s.limited {
-		s.credit.give(int(n))
+		c.flow.grant(s, int(n))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package stomp_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,12 +153,11 @@ func TestPublishesDoNotBlockEachOther(t *testing.T) {
 		}
 		a.expect("", "")
 		// The client acknowledges what it gets, at once.
-		acks := a.frame("ACK", "1") + a.frame("ACK", "2")
-		for acks != "" {
-			all, _ := frames(t, a.say(acks))
-			acks = ""
+		for acks := []string{a.frame("ACK", "1"), a.frame("ACK", "2")}; len(acks) > 0; {
+			all, _ := frames(t, a.say(strings.Join(acks, "")))
+			acks = nil
 			for _, f := range all {
-				acks += a.frame("ACK", f.Header.Get("ack"))
+				acks = append(acks, a.frame("ACK", f.Header.Get("ack")))
 			}
 		}
 		for range 2 {

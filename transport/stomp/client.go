@@ -162,8 +162,8 @@ func (c *clientConn) received(f *frame.Frame) (*transport.Message, error) {
 	return m, nil
 }
 
-// acknowledgement makes the ACK for a MESSAGE, or returns nil if it lacks the id
-// that an ACK has to name.
+// acknowledgement makes the ACK for a MESSAGE, or returns nil if it lacks the
+// id that an ACK has to name.
 func (c *clientConn) acknowledgement(f *frame.Frame, sub string) *frame.Frame {
 	id := f.Header.Get(frame.MessageId)
 	if c.v == v12 {
@@ -228,12 +228,8 @@ func (c *clientConn) send(ctx context.Context, m *transport.Message, receipt str
 
 // SendConfirmed sends m with a receipt header.
 func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
-	select {
-	case c.receipts <- struct{}{}:
-	case <-c.stream.Ending():
-		return c.notSent("send", cmp.Or(c.stream.Err(), transport.ErrClosed))
-	case <-ctx.Done():
-		return c.notSent("send", transport.WithReason(transport.ErrBusy, "too many messages wait for their receipt"))
+	if err := c.acquire(ctx, c.receipts, "too many messages wait for their receipt"); err != nil {
+		return c.notSent("send", err)
 	}
 	c.mu.Lock()
 	c.lastID++

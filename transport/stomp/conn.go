@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -88,6 +89,24 @@ func (c *conn) control(op string, f *frame.Frame) error {
 		return c.notSent(op, err)
 	}
 	return c.stream.Control(op, func(dst []byte) []byte { return appendFrame(dst, c.v, f) })
+}
+
+// acquire takes a slot, for which it waits until ctx or the connection ends; a
+// ctx that has ended means not to wait.
+func (c *conn) acquire(ctx context.Context, slots chan struct{}, busy string) error {
+	select {
+	case slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case slots <- struct{}{}:
+		return nil
+	case <-c.stream.Ending():
+		return cmp.Or(c.stream.Err(), transport.ErrClosed)
+	case <-ctx.Done():
+		return transport.WithReason(transport.ErrBusy, busy)
+	}
 }
 
 // sayable reports why a frame's headers cannot be said in this version.

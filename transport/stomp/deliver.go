@@ -1,7 +1,6 @@
 package stomp
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -73,11 +72,8 @@ func noSubscription(to string) error {
 // deliver writes a MESSAGE for each of subs in one go. Ids are given in the
 // order of the wire, because a cumulative ACK goes by it.
 func (c *serverConn) deliver(ctx context.Context, m *transport.Message, size int, done func(error), subs ...*subscription) error {
-	for i, s := range subs {
-		if err := c.reserve(ctx, s); err != nil {
-			c.free(subs[:i])
-			return c.notSent("send", err)
-		}
+	if err := c.reserveAll(ctx, subs); err != nil {
+		return c.notSent("send", err)
 	}
 	var gone []*subscription
 	var ids []uint64
@@ -125,15 +121,43 @@ func (c *serverConn) undelivered(ids []uint64, done func(error), err error) erro
 	return err
 }
 
+// reserveAll is reserve for each of subs, or for none.
+func (c *serverConn) reserveAll(ctx context.Context, subs []*subscription) error {
+	if len(subs) > 1 {
+		const why = "another message for several subscriptions waits for acknowledgements"
+		if err := c.acquire(ctx, c.several, why); err != nil {
+			return err
+		}
+		defer func() { <-c.several }()
+	}
+	need := 0
+	for _, s := range subs {
+		if s.ack != transport.AckNone {
+			need++
+		}
+	}
+	if need > cap(c.unsettledSlots) {
+		return transport.WithReason(transport.ErrBusy, "more subscriptions than messages that may wait for acknowledgement")
+	}
+	for i, s := range subs {
+		if err := c.reserve(ctx, s); err != nil {
+			c.free(subs[:i])
+			return err
+		}
+	}
+	return nil
+}
+
 // reserve waits until a subscription may have one more message unsettled.
 func (c *serverConn) reserve(ctx context.Context, s *subscription) error {
 	if s.ack == transport.AckNone {
 		return nil
 	}
-	if err := c.acquire(ctx, c.unsettledSlots); err != nil || s.slots == nil {
+	const why = "the subscriber has not acknowledged earlier messages"
+	if err := c.acquire(ctx, c.unsettledSlots, why); err != nil || s.slots == nil {
 		return err
 	}
-	err := c.acquire(ctx, s.slots)
+	err := c.acquire(ctx, s.slots, why)
 	if err != nil {
 		<-c.unsettledSlots
 	}
@@ -150,22 +174,6 @@ func (c *serverConn) free(subs []*subscription) {
 		if s.slots != nil {
 			<-s.slots
 		}
-	}
-}
-
-func (c *serverConn) acquire(ctx context.Context, slots chan struct{}) error {
-	select {
-	case slots <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case slots <- struct{}{}:
-		return nil
-	case <-c.stream.Ending():
-		return cmp.Or(c.stream.Err(), transport.ErrClosed)
-	case <-ctx.Done():
-		return transport.WithReason(transport.ErrBusy, "the subscriber has not acknowledged earlier messages")
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 const (
 	// maxCommand is more than the longest command, UNSUBSCRIBE, and its EOL.
 	maxCommand = 16
+	// tlsHandshake is the first byte of a TLS connection (RFC 8446, section
+	// 5.1).
+	tlsHandshake = 0x16
 	// noLength is the body length of a frame that did not say one.
 	noLength = -1
 )
@@ -112,6 +115,8 @@ func (r *frameReader) plausible(buf []byte) error {
 		switch {
 		case c == '\n', c == '\r':
 			return nil
+		case c == tlsHandshake && i == 0:
+			return malformed("expected a STOMP command; this looks like TLS, which is not spoken here")
 		case c < 'A' || c > 'Z' || i >= maxCommand:
 			hint := ""
 			if r.uncounted {

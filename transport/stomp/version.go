@@ -110,7 +110,8 @@ func (v version) unescape(s string) (string, error) {
 		case i < len(s) && s[i] == 'r' && v == v12:
 			out.WriteByte('\r')
 		default:
-			return "", malformed("undefined escape in header line %.60q; STOMP %s has %s", s, v, [...]string{"none", `\n \c \\`, `\n \c \\ \r`}[v])
+			known := [...]string{"none", `\n \c \\`, `\n \c \\ \r`}[v]
+			return "", malformed("undefined escape in header line %.60q; STOMP %s has %s", s, v, known)
 		}
 	}
 	return out.String(), nil

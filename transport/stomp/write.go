@@ -32,8 +32,8 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 		{frame.Destination, m.To},
 		{replyTo, m.ReplyTo},
 		{frame.ContentType, m.ContentType},
-		{correlationID, m.CorrelationID.String()},
-		{amqpMessageID, m.ID.String()},
+		{correlationID, speakable(m.CorrelationID)},
+		{amqpMessageID, speakable(m.ID)},
 		{subject, m.Subject},
 	} {
 		if f.value == "" {
@@ -69,12 +69,8 @@ func appendMessage(dst []byte, v version, to string, m *transport.Message) []byt
 	dst = v.appendHeader(dst, frame.Destination, to)
 	dst = v.appendField(dst, replyTo, m.ReplyTo)
 	dst = v.appendField(dst, frame.ContentType, m.ContentType)
-	if !m.CorrelationID.IsZero() {
-		dst = v.appendField(dst, correlationID, m.CorrelationID.String())
-	}
-	if !m.ID.IsZero() {
-		dst = v.appendField(dst, amqpMessageID, m.ID.String())
-	}
+	dst = v.appendID(dst, correlationID, m.CorrelationID)
+	dst = v.appendID(dst, amqpMessageID, m.ID)
 	dst = v.appendField(dst, subject, m.Subject)
 	if !m.Expires.IsZero() {
 		dst = append(append(dst, expires...), ':')
@@ -87,6 +83,26 @@ func appendMessage(dst []byte, v version, to string, m *transport.Message) []byt
 		dst = v.appendHeader(dst, h.Name, h.Value)
 	}
 	return appendBody(dst, m.Body)
+}
+
+// speakable is the part of an ID that has to be checked: a text of any kind.
+// Numbers, UUIDs and bytes are written in digits and stand for themselves.
+func speakable(id transport.ID) string {
+	if id.Kind() == transport.IDText {
+		return id.String()
+	}
+	return ""
+}
+
+// appendID appends a header line for an ID, unless there is none.
+func (v version) appendID(dst []byte, name string, id transport.ID) []byte {
+	switch id.Kind() {
+	case transport.IDNone:
+		return dst
+	case transport.IDText:
+		return v.appendHeader(dst, name, id.String())
+	}
+	return append(id.Append(append(append(dst, name...), ':')), '\n')
 }
 
 // appendBody appends content-length, without which a NUL byte in the body would

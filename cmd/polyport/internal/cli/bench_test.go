@@ -97,23 +97,33 @@ func TestBenchErrors(t *testing.T) {
 		check func(r report) bool
 	}{
 		{
-			"answered with errors", []string{url, "--calls", "20", "--method", "Nope"}, 1, "20 answered with -32601",
+			"answered with errors",
+			[]string{url, "--calls", "20", "--method", "Nope"},
+			1, "20 answered with -32601",
 			func(r report) bool { return r.Errors.Answered == 20 && r.Errors.Codes["-32601"] == 20 },
 		},
 		{
-			"results unlike the first", []string{url, "--calls", "20", "--method", "Count", "--check"}, 1, "19 results unlike the first",
+			"results unlike the first",
+			[]string{url, "--calls", "20", "--method", "Count", "--check"},
+			1, "19 results unlike the first",
 			func(r report) bool { return r.Errors.Different == 19 && r.Calls == 20 },
 		},
 		{
-			"nobody looks at results", []string{url, "--calls", "20", "--method", "Count"}, 0, "none",
+			"nobody looks at results",
+			[]string{url, "--calls", "20", "--method", "Count"},
+			0, "none",
 			func(r report) bool { return r.Errors.Different == 0 },
 		},
 		{
-			"never answered", []string{deaf, "--calls", "8", "--concurrency", "8", "--timeout", "500ms"}, 3, "8 without an answer (unknown)",
+			"never answered",
+			[]string{deaf, "--calls", "8", "--concurrency", "8", "--timeout", "500ms"},
+			3, "8 without an answer (unknown)",
 			func(r report) bool { return r.Errors.Unknown == 8 },
 		},
 		{
-			"the connection is cut", []string{cut, "--calls", "9", "--concurrency", "1"}, 3, "1 without an answer (unknown)",
+			"the connection is cut",
+			[]string{cut, "--calls", "9", "--concurrency", "1"},
+			3, "1 without an answer (unknown)",
 			func(r report) bool { return r.Errors.Unknown == 1 && r.Calls == 1 },
 		},
 	}

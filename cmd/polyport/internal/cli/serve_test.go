@@ -61,7 +61,7 @@ func TestServeConfig(t *testing.T) {
 	if got.code != 0 || strings.Contains(got.stderr, "hunter2") {
 		t.Errorf("serve = %d, %s", got.code, got.stderr)
 	}
-	var levels = map[string]bool{}
+	levels := map[string]bool{}
 	for line := range strings.Lines(got.stderr) {
 		var record struct {
 			Level string `json:"level"`
