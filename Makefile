@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 BENCH ?= .
 COUNT ?= 1
 # One package that hangs must not use up the time of all the others.
-TESTTIMEOUT ?= 5m
+TESTTIMEOUT ?= 10m
 
 .PHONY: help
 help: ## List the targets

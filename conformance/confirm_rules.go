@@ -261,7 +261,11 @@ func checkConfirmWaits(r *rig) {
 		r.quiet() // what was sent to find a route is confirmed
 		d := newDones(limit + 1)
 		for i := range limit {
-			if err := c.by.SendConfirmed(r.soon(), c.message(i), d.of(i)); err != nil {
+			ctx := r.soon()
+			if i%2 == 0 {
+				ctx = ended() // there is room
+			}
+			if err := c.by.SendConfirmed(ctx, c.message(i), d.of(i)); err != nil {
 				r.Fatalf("%s: SendConfirmed of message %d, the limit is %d: %v", c.name, i, limit, err)
 			}
 		}

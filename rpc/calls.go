@@ -234,8 +234,8 @@ func (c *calls) blame(m *transport.Message, a answer) (g *group, ok bool) {
 // unusable ends the call whose answer cannot be read, if the message says which
 // that is.
 func (s *session) unusable(m *transport.Message, why error) bool {
-	if m.CorrelationID.IsZero() || m.ReplyTo != "" {
-		return false // a request has a reply address, an answer has none
+	if m.CorrelationID.IsZero() || m.ReplyTo != "" || !s.conn.Info().Addressed {
+		return false // only a reply address tells a request from an answer
 	}
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()

@@ -55,6 +55,8 @@ func clientStray(t *testing.T, w wire) {
 	c, p := scripted(t, w, nil)
 	f := rpc.Go[int](t.Context(), c, "m", nil)
 	r := p.hearRequest()
+	named := p.about
+	p.about = transport.ID{} // nothing but their ids says what the strays answer
 	for _, stray := range []string{
 		`{"jsonrpc":"2.0","id":999,"result":-1}`,
 		`{"jsonrpc":"2.0","id":"1","result":-1}`,
@@ -65,6 +67,7 @@ func clientStray(t *testing.T, w wire) {
 	} {
 		p.say(stray)
 	}
+	p.about = named
 	p.answer(r, "5")
 	isValue(t, "the call", f, 5)
 	p.answer(r, "6") // a second time

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -162,94 +159,6 @@ func expired() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
-}
-
-// TestLateAnswerIsDropped: the answer to a call that was given up goes to
-// nobody, least of all to a later call.
-func TestLateAnswerIsDropped(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
-		c, p := scripted(t, w, &rpc.ClientOptions{InFlight: 1})
-		for i := range 100 {
-			ctx, cancel := context.WithCancel(t.Context())
-			given := rpc.Go[int](ctx, c, "m", []int{i})
-			r := p.hearRequest()
-			cancel()
-			_, err := get(t, given)
-			isOutcome(t, "the call given up", err, rpc.Unknown)
-			next := rpc.Go[int](t.Context(), c, "m", []int{i})
-			r2 := p.hearRequest()
-			p.answer(r, "-1")
-			p.say(errorOf(r, `{"code":1,"message":"late"}`))
-			p.answer(r2, strconv.Itoa(i))
-			isValue(t, "the call after it", next, i)
-		}
-		p.quiet(c)
-	})
-}
-
-// TestAnswersRaceWithDeadlines: whatever comes first, an answer or the end of
-// its call's context, no call gets the answer to another.
-func TestAnswersRaceWithDeadlines(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
-		mux := rpc.NewMux(nil)
-		rpc.Handle(mux, "Echo", func(_ context.Context, n int) (int, error) {
-			time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
-			return n, nil
-		})
-		c := serve(t, w, mux, nil).client(nil)
-		var wg sync.WaitGroup
-		var answered, unknown, other counter
-		for caller := range 32 {
-			wg.Go(func() {
-				for i := range 200 {
-					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
-					nonce := caller*1000 + i
-					got, err := rpc.Call[int](ctx, c, "Echo", []int{nonce})
-					cancel()
-					switch {
-					case err == nil && got != nonce:
-						t.Errorf("Echo(%d) = %d", nonce, got)
-					case err == nil:
-						answered.add(1)
-					case rpc.OutcomeOf(err) == rpc.Unknown && errors.Is(err, context.DeadlineExceeded):
-						unknown.add(1)
-					default:
-						other.add(1)
-						t.Errorf("Echo(%d) = %v", nonce, err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		if answered.n() == 0 || unknown.n() == 0 || answered.n()+unknown.n()+other.n() != 32*200 {
-			t.Errorf("answered %d, unknown %d, other %d of %d", answered.n(), unknown.n(), other.n(), 32*200)
-		}
-	})
-}
-
-// TestAnswersTwice: a peer that says everything twice does no harm.
-func TestAnswersTwice(t *testing.T) {
-	onWires(t, func(t *testing.T, w wire) {
-		c, p := scripted(t, w, nil)
-		const n = 300
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				if got, err := rpc.Call[int](t.Context(), c, "m", []int{i}); err != nil || got != i {
-					t.Errorf("m(%d) = %d, %v, want %[1]d, nil", i, got, err)
-				}
-			})
-		}
-		for range n {
-			r := p.hearRequest()
-			result := strings.Trim(string(r.Params), "[]")
-			p.answer(r, result)
-			p.answer(r, result)
-			p.say(fmt.Sprintf(`[%s,%s]`, resultOf(r, "-1"), errorOf(r, `{"code":1,"message":"x"}`)))
-		}
-		wg.Wait()
-		p.quiet(c)
-	})
 }
 
 // TestClientEnds: Done and Err tell when and why the connection ended.

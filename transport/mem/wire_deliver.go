@@ -18,48 +18,67 @@ type delivery struct {
 // deliver sends m once by each of subs. Nothing is sent before all have room
 // for it.
 func (c *serverConn) deliver(ctx context.Context, subs []*subscription, m *transport.Message, size int, done func(error)) error {
-	slots := 0
-	for _, s := range subs {
-		if s.ack != transport.AckNone || done != nil {
-			slots++
-		}
-	}
-	if err := c.flow.take(ctx, c.over, subs, slots); err != nil {
+	if err := c.flow.take(ctx, c.over, subs, slots(subs, done)); err != nil {
 		return c.notSent("send", err)
 	}
+	var gone []*subscription // while this waited for room
 	ran := false
 	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
 		ran = true
 		for _, s := range subs {
-			dst = appendMessage(dst, m, c.route(s, m.To, done))
+			if r, ok := c.route(s, m.To, done); ok {
+				dst = appendMessage(dst, m, r)
+			} else {
+				gone = append(gone, s)
+			}
 		}
 		return dst
 	})
+	if !ran {
+		gone = subs
+	}
+	if len(gone) > 0 {
+		c.flow.give(gone, slots(gone, done))
+	}
 	switch {
-	case err == nil || ran && done != nil: // should the write have failed, then done is told
-		return nil
-	case !ran:
-		c.flow.give(subs, slots)
+	case ran && len(gone) == len(subs):
+		return c.notSent("send", transport.WithReason(transport.ErrNoRoute, "the subscriber has left"))
+	case ran && done != nil:
+		return nil // should the write have failed, then done is told
 	}
 	return err
 }
 
-// route notes a message in the order of writing.
-func (c *serverConn) route(s *subscription, to string, done func(error)) routing {
-	r := routing{to: to, subscription: s.id}
-	if s.ack == transport.AckNone {
-		if done != nil {
-			c.confirm.add(done)
-			r.confirm = true
+// slots is how many messages, one by each of subs, are to be settled or
+// confirmed.
+func slots(subs []*subscription, done func(error)) (n int) {
+	for _, s := range subs {
+		if s.ack != transport.AckNone || done != nil {
+			n++
 		}
-		return r
 	}
+	return n
+}
+
+// route notes a message in the order of writing, unless its subscription has
+// ended.
+func (c *serverConn) route(s *subscription, to string, done func(error)) (r routing, ok bool) {
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
-	c.lastID++
-	r.delivery = c.lastID
-	c.unsettled = append(c.unsettled, delivery{id: r.delivery, sub: s, done: done})
-	return r
+	if s.left {
+		return r, false
+	}
+	r = routing{to: to, subscription: s.id}
+	switch {
+	case s.ack != transport.AckNone:
+		c.lastID++
+		r.delivery = c.lastID
+		c.unsettled = append(c.unsettled, delivery{id: r.delivery, sub: s, done: done})
+	case done != nil:
+		c.confirm.add(done)
+		r.confirm = true
+	}
+	return r, true
 }
 
 // settle handles settle. A message may have been settled together with a

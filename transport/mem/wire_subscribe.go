@@ -12,7 +12,8 @@ type subscription struct {
 	ack             transport.AckMode
 	limited         bool // by credit
 	credit          int  // protected by flow.mu
-	gone            bool // as credit: unsubscribed
+	gone            bool // as credit: nobody need wait for more
+	left            bool // protected by subsMu: what is sent by it would never be settled
 }
 
 func appendSubscription(dst []byte, s *transport.Subscription) []byte {
@@ -63,6 +64,7 @@ func (c *serverConn) unsubscribe(f frame) error {
 		return malformed("unsubscribe of the unknown id %.40q", id)
 	}
 	gone := c.subs[i]
+	gone.left = true
 	c.subs = slices.Delete(c.subs, i, i+1)
 	settled := c.takeOut(len(c.unsettled), func(d delivery) bool { return d.sub == gone })
 	c.subsMu.Unlock()

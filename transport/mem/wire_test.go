@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -47,11 +48,13 @@ func tryPair(t *testing.T, rawURL string, d *transport.DialOptions, l *transport
 	}
 	<-done
 	t.Cleanup(func() {
+		var closed sync.WaitGroup
 		for _, c := range []transport.Conn{client, server} {
 			if c != nil {
-				go func() { _ = c.Close() }()
+				closed.Go(func() { _ = c.Close() })
 			}
 		}
+		closed.Wait()
 	})
 	return client, server, err
 }
@@ -340,4 +343,60 @@ func TestTooLongToSay(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUnsubscribeRace: whatever crosses an Unsubscribe, no place is lost.
+func TestUnsubscribeRace(t *testing.T) {
+	const limit, rounds = 3, 200
+	client, server := connect(t, &transport.DialOptions{Options: transport.Options{SendBuffer: 1 << 10}}, &transport.ListenOptions{
+		Options: transport.Options{Limits: transport.Limits{Unsettled: limit}},
+	})
+	sub, _ := transport.As[transport.Subscriber](client)
+	by, _ := transport.As[transport.Confirmer](server)
+	go func() {
+		for {
+			if _, err := client.Recv(t.Context()); err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		for {
+			if _, err := server.Recv(t.Context()); err != nil {
+				return
+			}
+		}
+	}()
+	told := make(chan error, rounds)
+	sent := make(chan int)
+	go func() {
+		n := 0
+		for range rounds {
+			if by.SendConfirmed(t.Context(), &transport.Message{To: "news"}, func(err error) { told <- err }) == nil {
+				n++
+			}
+		}
+		sent <- n
+	}()
+	for n := -1; n < 0; {
+		id, err := sub.Subscribe(t.Context(), transport.Subscription{Destination: "news", Ack: transport.AckEach})
+		if err != nil {
+			t.Fatalf("Subscribe: %v", err)
+		}
+		if err := sub.Unsubscribe(t.Context(), id); err != nil {
+			t.Fatalf("Unsubscribe: %v", err)
+		}
+		select {
+		case n = <-sent:
+			for range n {
+				<-told
+			}
+		default:
+		}
+	}
+	for range limit { // all places are free
+		if err := by.SendConfirmed(t.Context(), &transport.Message{To: "elsewhere"}, func(error) {}); err != nil {
+			t.Fatalf("SendConfirmed: %v", err)
+		}
+	}
 }
