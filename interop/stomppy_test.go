@@ -45,22 +45,41 @@ func needStompPy(t *testing.T) {
 }
 
 // stompPy runs the script and returns what it told.
+//
+// stomp.py reads and writes one TLS connection in two threads, for which
+// Python's ssl module is not made: now and then it fails by itself, and the
+// script is run again.
 func stompPy(t *testing.T, o options) []event {
 	t.Helper()
 	in, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for attempt := 1; ; attempt++ {
+		out, stderr, err := runScript(t, in)
+		if err == nil {
+			return eventsOf(t, out)
+		}
+		if attempt == 5 || !strings.Contains(stderr, "ssl.SSLError: [SSL] internal error") {
+			t.Fatalf("stomp_client.py with %.1000s: %v\n%.1000s\n%s", in, err, out, stderr)
+		}
+		t.Logf("attempt %d: %s", attempt, lastLine([]byte(stderr)))
+	}
+}
+
+func runScript(t *testing.T, in []byte) (out []byte, stderr string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, python, "testdata/stomp_client.py")
-	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("stomp_client.py with %.1000s: %v\n%.1000s\n%s", in, err, out, &stderr)
-	}
-	var all []event
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), &said
+	out, err = cmd.Output()
+	return out, said.String(), err
+}
+
+func eventsOf(t *testing.T, out []byte) (all []event) {
+	t.Helper()
 	for line := range strings.Lines(string(out)) {
 		var e event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
@@ -252,22 +271,23 @@ func TestStompPyOverTLS(t *testing.T) {
 	})
 }
 
-// TestStompPyHeartbeats: both ends beat each second and stay together while
-// nothing else is said.
+// TestStompPyHeartbeats: both ends beat every five seconds and stay together
+// while nothing else is said. stomp.py beats exactly as often as it promised,
+// so the grace of a tenth has to cover its threads being late.
 func TestStompPyHeartbeats(t *testing.T) {
 	t.Parallel()
 	needStompPy(t)
 	beats := &transport.ListenOptions{}
-	beats.Heartbeat = time.Second
+	beats.Heartbeat = 5 * time.Second
 	forEachVersion(t, func(t *testing.T, o options) {
 		if o["version"] != "1.0" {
-			o["heartbeats"] = []int{1000, 1000}
+			o["heartbeats"] = []int{5000, 5000}
 		}
-		maps.Copy(o, options{"port": startServer(t, "stomp://127.0.0.1:0", beats), "reply_to": "/queue/answers", "ack": "auto", "idle": 3, "calls": sums(20)})
+		maps.Copy(o, options{"port": startServer(t, "stomp://127.0.0.1:0", beats), "reply_to": "/queue/answers", "ack": "auto", "idle": 11, "calls": sums(20)})
 		all := stompPy(t, o)
 		judgeSums(t, all, 20)
-		if got := of(all, "connected"); o["version"] != "1.0" && (len(got) != 1 || got[0].Headers["heart-beat"] != "1000,1000") {
-			t.Errorf("connected %+v, want heart-beats of 1000,1000", got)
+		if got := of(all, "connected"); o["version"] != "1.0" && (len(got) != 1 || got[0].Headers["heart-beat"] != "5000,5000") {
+			t.Errorf("connected %+v, want heart-beats of 5000,5000", got)
 		}
 	})
 }

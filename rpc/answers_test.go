@@ -104,19 +104,21 @@ func TestAnswersTwice(t *testing.T) {
 }
 
 // TestUnusableAnswers: an answer that has no id, or cannot be read at all, ends
-// the call that its message names.
+// the call that its message names. Where nothing tells answers from requests
+// but what is in them, what cannot be read is refused like a request.
 func TestUnusableAnswers(t *testing.T) {
 	deep := strings.Repeat("[", 1001) + strings.Repeat("]", 1001)
 	for _, tt := range []struct {
 		name, answer string
+		refused      string // where answers need no address
 		check        func(t *testing.T, err error)
 	}{
-		{"an error without the id", `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}`, func(t *testing.T, err error) {
+		{"an error without the id", `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}`, "", func(t *testing.T, err error) {
 			isCode(t, "the call", err, rpc.CodeParse)
 		}},
-		{"not JSON", `{"jsonrpc":"2.0","id":1,"result":`, badAnswer},
-		{"too deep", `{"jsonrpc":"2.0","id":1,"result":` + deep + `}`, badAnswer},
-		{"nothing", ``, badAnswer},
+		{"not JSON", `{"jsonrpc":"2.0","id":1,"result":`, `null!-32700`, badAnswer},
+		{"too deep", `{"jsonrpc":"2.0","id":1,"result":` + deep + `}`, `null!-32600{"max":1000}`, badAnswer},
+		{"nothing", ``, `null!-32700`, badAnswer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, w wire) {
@@ -125,19 +127,27 @@ func TestUnusableAnswers(t *testing.T) {
 				r := p.hearRequest()
 				aboutOther := p.about
 				f := rpc.Go[int](t.Context(), c, "m", nil)
-				p.hearRequest()
+				mine := p.hearRequest()
 				back := p.back
 				p.back = "" // as in an answer
 				p.say(tt.answer)
-				_, err := get(t, f)
-				tt.check(t, err)
-				s := sendBatch(t, c, p)
-				p.say(tt.answer)
-				_, err = get(t, s.a)
-				tt.check(t, err)
-				_, err = get(t, s.b)
-				tt.check(t, err)
-				within(t, s.done, "Do")
+				if !p.conn.Info().Addressed && tt.refused != "" {
+					if got := brief(p.hear()); got != tt.refused {
+						t.Errorf("heard %s, want %s", got, tt.refused)
+					}
+					p.answer(mine, "6")
+					isValue(t, "the call", f, 6)
+				} else {
+					_, err := get(t, f)
+					tt.check(t, err)
+					s := sendBatch(t, c, p)
+					p.say(tt.answer)
+					_, err = get(t, s.a)
+					tt.check(t, err)
+					_, err = get(t, s.b)
+					tt.check(t, err)
+					within(t, s.done, "Do")
+				}
 				p.about, p.back = aboutOther, back
 				p.answer(r, "5")
 				isValue(t, "the call beside it", other, 5)

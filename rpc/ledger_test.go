@@ -181,7 +181,7 @@ func TestLedgerTwoWay(t *testing.T) {
 // TestLedgerMillion: a million calls by 64 callers over one connection lose
 // nothing, double nothing, and leave no memory behind.
 func TestLedgerMillion(t *testing.T) {
-	n := 50_000
+	n := 20_000
 	if os.Getenv("POLYPORT_LONG") == "1" {
 		n = 1_000_000
 	}

@@ -144,6 +144,37 @@ func TestHeartbeatAnyBytesCount(t *testing.T) {
 	}
 }
 
+func TestHeartbeatIsJudgedOnTime(t *testing.T) {
+	const limit = beat + beat/10
+	for _, quiet := range []time.Duration{1, limit / 20, limit / 2, limit - 1} { // until the last sign of life
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := newStream(t, nil)
+			c.StartHeartbeat(0, beat, []byte("\n"))
+			start := time.Now()
+			background(t, func() {
+				time.Sleep(quiet)
+				say(t, peer, "\n")
+			})
+			checkRecvErr(t, c, transport.ErrHeartbeat)
+			checkTook(t, "giving up", start, quiet+limit)
+		})
+	}
+}
+
+// With a moment to go and nobody reading, the clock must not spin: this test
+// would take very long.
+func TestHeartbeatWithAMomentToGo(t *testing.T) {
+	const limit = beat + beat/10
+	synctest.Test(t, func(t *testing.T) {
+		c, peer := newStream(t, nil)
+		c.StartHeartbeat(0, beat, []byte("\n"))
+		poll(t, c, limit-time.Nanosecond)
+		time.Sleep(time.Minute)
+		say(t, peer, "still here\n")
+		checkRecv(t, c, "still here")
+	})
+}
+
 // What the peer sent while nobody read waits in a buffer.
 func TestHeartbeatNobodyReadingIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

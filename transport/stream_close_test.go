@@ -31,6 +31,7 @@ func TestStreamClose(t *testing.T) {
 				t.Errorf("Send = %v, want nil", err)
 			}
 		}
+		synctest.Wait() // somebody is in Recv
 		background(t, func() {
 			if got, want := readAll(t, peer), "one\ntwo\nthree\nbye\n"; got != want {
 				t.Errorf("the peer got %q, want %q", got, want)

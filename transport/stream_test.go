@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/faultconn"
@@ -270,15 +272,70 @@ func TestStreamControlOfAPeerThatDoesNotRead(t *testing.T) {
 		defer c.Close()
 		var err error
 		n := 0
+		start := time.Now()
 		for ; err == nil && n < 1000; n++ {
 			err = c.Control("receive", text("0123456789"))
 		}
 		checkErr(t, "Control", err, transport.ErrStalled, true)
 		checkRecvErr(t, c, transport.ErrStalled)
+		checkTook(t, "giving up", start, 0)
 		if n < 20 || n > 50 { // twice the buffer, and what is being written
 			t.Errorf("%d frames of 10 bytes were taken, want 20 to 50", n)
 		}
 	})
+}
+
+// TLS would spend up to 5 s on a goodbye.
+func TestStreamFailTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _, _ := tlsPipe(t, 16<<10)
+		c := newLineConn(client, settings(nil))
+		// One record that leaves no room in the pipe for what TLS says last.
+		if err := c.Write(t.Context(), "send", 16<<10, text(strings.Repeat("x", 16<<10-22))); err != nil {
+			t.Errorf("Write = %v, want nil", err)
+		}
+		synctest.Wait()
+		start := time.Now()
+		c.Fail(errEnd)
+		checkTook(t, "Fail", start, 0)
+	})
+}
+
+// A stream that is over must not be kept by its timers.
+func TestStreamIsCollected(t *testing.T) {
+	ends := map[string]func(*transport.Stream){
+		"failed": func(s *transport.Stream) {
+			s.StartHeartbeat(time.Hour, time.Hour, []byte("\n"))
+			s.MidFrame()
+			s.Fail(errEnd)
+		},
+		"closed": func(s *transport.Stream) {
+			s.StartHeartbeat(time.Hour, time.Hour, []byte("\n"))
+			_ = s.Close(nil)
+		},
+		"failed before the heart-beat": func(s *transport.Stream) {
+			s.Fail(errEnd)
+			s.StartHeartbeat(time.Hour, time.Hour, []byte("\n"))
+		},
+		"forgotten": func(*transport.Stream) {},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			old := func() weak.Pointer[transport.Stream] {
+				a, b := mem.Pipe()
+				b.Close()
+				s := transport.NewStream(a, "test", settings(func(o *transport.Options) { o.FrameTimeout = time.Hour }), 4096)
+				end(s)
+				return weak.Make(s)
+			}()
+			for range 100 { // a goroutine may be about to end
+				if runtime.GC(); old.Value() == nil {
+					return
+				}
+			}
+			t.Error("the stream was not collected")
+		})
+	}
 }
 
 func TestStreamErrorsSayWhere(t *testing.T) {

@@ -110,6 +110,23 @@ func TestWriterStop(t *testing.T) {
 	})
 }
 
+// What a write under way meets with after Stop is nobody's business.
+func TestWriterStopBeforeAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeConn{take: func(*fakeConn, []byte) (int, error) {
+			time.Sleep(time.Microsecond)
+			return 0, syscall.EPIPE
+		}}
+		w := newWriter(t, c, 10)
+		done := make(chan error)
+		go func() { done <- w.Append(t.Context(), 5, text("12345")) }()
+		synctest.Wait()
+		w.Stop(errEnd)
+		checkErr(t, "Append", <-done, errEnd, true)
+		checkEnded(t, w, errEnd)
+	})
+}
+
 func TestWriterStopAfterSeal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, gate := gated()
@@ -119,10 +136,12 @@ func TestWriterStopAfterSeal(t *testing.T) {
 		flushed := make(chan error)
 		go func() { flushed <- w.Flush(t.Context()) }()
 		synctest.Wait()
+		start := time.Now()
 		w.Stop(errEnd)
 		if err := <-flushed; !errors.Is(err, errEnd) {
 			t.Errorf("Flush = %v, want %v", err, errEnd)
 		}
+		checkTook(t, "Stop freeing Flush", start, 0)
 		checkEnded(t, w, errEnd)
 		close(gate)
 	})

@@ -199,6 +199,39 @@ func TestWriterFlush(t *testing.T) {
 	})
 }
 
+func TestWriterFlushMany(t *testing.T) {
+	ends := map[string]func(*transport.Writer, chan struct{}){
+		"written": func(_ *transport.Writer, gate chan struct{}) { close(gate) },
+		"stopped": func(w *transport.Writer, _ chan struct{}) { w.Stop(errEnd) },
+		"stalled": func(*transport.Writer, chan struct{}) { time.Sleep(stall) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, gate := gated()
+				w := transport.NewWriter(c, 100, stall, nil)
+				put(t, w, "a")
+				var waiters sync.WaitGroup
+				for range 3 {
+					waiters.Go(func() {
+						if err := w.Flush(t.Context()); (err == nil) != (name == "written") {
+							t.Errorf("Flush = %v, want nil only if written", err)
+						}
+					})
+					synctest.Wait()
+				}
+				end(w, gate)
+				start := time.Now()
+				waiters.Wait()
+				checkTook(t, "freeing all", start, 0)
+				if name == "stopped" {
+					close(gate)
+				}
+			})
+		})
+	}
+}
+
 func TestWriterControlNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, gate := gated()
