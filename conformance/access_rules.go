@@ -12,9 +12,22 @@ import (
 
 // accessRules are about who is let in.
 var accessRules = []Rule{
-	{Name: "Authentication", Text: "The Authenticator decides who may connect; the User of Info is who was let in.", check: checkAuthentication},
-	{Name: "Credentials", Text: "The Authenticator sees the credentials as they were given; the reason of its refusal is not told to the peer.", check: checkCredentials},
-	{Name: "VirtualHost", Text: "VirtualHosts are the ones served; a client that asks for another is refused.", check: checkVirtualHost},
+	{
+		Name:  "Authentication",
+		Text:  "The Authenticator decides who may connect; the User of Info is who was let in.",
+		check: checkAuthentication,
+	},
+	{
+		Name: "Credentials",
+		Text: "The Authenticator sees the credentials as they were given; the reason of its refusal is not told to " +
+			"the peer.",
+		check: checkCredentials,
+	},
+	{
+		Name:  "VirtualHost",
+		Text:  "VirtualHosts are the ones served; a client that asks for another is refused.",
+		check: checkVirtualHost,
+	},
 }
 
 // asUser returns options for a client with these credentials.

@@ -11,13 +11,48 @@ import (
 // beatRules are about signs of life. They run in virtual time, in which 1.1
 // times an interval is exact.
 var beatRules = []Rule{
-	{Name: "BeatsAgreed", Text: "Both ends know the same intervals of signs of life: none if either wants none, else the longer, and never less than a second.", check: checkBeatsAgreed},
-	{Name: "IdleLives", Text: "A connection on which nothing is sent stays alive.", needs: needsBubble, check: checkIdleLives},
-	{Name: "SilentPeer", Text: "A peer that was silent for its interval and a tenth ends the connection with ErrHeartbeat.", needs: needsBubble, check: checkSilentPeer},
-	{Name: "SilentPeerPolled", Text: "A silent peer is found also by a receiver whose contexts are short.", needs: needsBubble, check: checkSilentPeerPolled},
-	{Name: "BusyReceiver", Text: "Time during which nobody receives does not count as the peer's silence.", needs: needsBubble, check: checkBusyReceiver},
-	{Name: "BusySender", Text: "A sender that never pauses sends no signs of life and needs none.", needs: needsBubble, check: checkBusySender},
-	{Name: "NoBeats", Text: "Without heart-beats a silent connection lives for ever.", needs: needsBubble, check: checkNoBeats},
+	{
+		Name: "BeatsAgreed",
+		Text: "Both ends know the same intervals of signs of life: none if either wants none, else the longer, and " +
+			"never less than a second.",
+		check: checkBeatsAgreed,
+	},
+	{
+		Name:  "IdleLives",
+		Text:  "A connection on which nothing is sent stays alive.",
+		needs: needsBubble,
+		check: checkIdleLives,
+	},
+	{
+		Name:  "SilentPeer",
+		Text:  "A peer that was silent for its interval and a tenth ends the connection with ErrHeartbeat.",
+		needs: needsBubble,
+		check: checkSilentPeer,
+	},
+	{
+		Name:  "SilentPeerPolled",
+		Text:  "A silent peer is found also by a receiver whose contexts are short.",
+		needs: needsBubble,
+		check: checkSilentPeerPolled,
+	},
+	{
+		Name:  "BusyReceiver",
+		Text:  "Time during which nobody receives does not count as the peer's silence.",
+		needs: needsBubble,
+		check: checkBusyReceiver,
+	},
+	{
+		Name:  "BusySender",
+		Text:  "A sender that never pauses sends no signs of life and needs none.",
+		needs: needsBubble,
+		check: checkBusySender,
+	},
+	{
+		Name:  "NoBeats",
+		Text:  "Without heart-beats a silent connection lives for ever.",
+		needs: needsBubble,
+		check: checkNoBeats,
+	},
 }
 
 // beating returns options with these intervals at the two ends.
@@ -30,7 +65,7 @@ func (r *rig) beating(client, server time.Duration) PairOptions {
 // needBeats skips the rule on a wire that has none.
 func (r *rig) needBeats(c transport.Conn) {
 	if c.Info().PeerBeat == 0 {
-		r.skip("the wire has agreed on no signs of life")
+		r.skipf("the wire has agreed on no signs of life")
 	}
 }
 
@@ -87,7 +122,7 @@ func (r *rig) severed(d time.Duration) (client, server transport.Conn) {
 	r.Helper()
 	o := r.beating(2*time.Second, 2*time.Second)
 	o.Dial.Linger, o.Listen.Linger = linger, linger
-	o.Client, o.Server, _ = r.faulty("read time " + d.String() + " blackhole")
+	o.Client, o.Server = r.faulty("read time " + d.String() + " blackhole")
 	return r.pair(o)
 }
 
@@ -164,27 +199,25 @@ func checkBusyReceiver(r *rig) {
 
 func checkBusySender(r *rig) {
 	client, server := r.pair(r.beating(time.Second, time.Second))
-	for _, w := range r.ways(client, server) {
-		in, back := r.inbox(w.to), r.inbox(w.from)
-		for range 100 {
-			r.send(w.from, &transport.Message{To: w.dest, Body: []byte("x")})
-			r.nextText(in, "x")
-			r.sleep(300 * time.Millisecond)
-		}
-		select {
-		case <-in.over:
-			r.Fatalf("%s: Recv: %v", w.name, in.err)
-		case <-back.over:
-			r.Fatalf("%s: Recv of the sender: %v", w.name, back.err)
-		default:
-		}
-		break // the second way has the same inboxes
+	w := r.ways(client, server)[0]
+	in, back := r.inbox(w.to), r.inbox(w.from)
+	for range 100 {
+		r.send(w.from, &transport.Message{To: w.dest, Body: []byte("x")})
+		r.nextText(in, "x")
+		r.sleep(300 * time.Millisecond)
+	}
+	select {
+	case <-in.over:
+		r.Fatalf("%s: Recv: %v", w.name, in.err)
+	case <-back.over:
+		r.Fatalf("%s: Recv of the sender: %v", w.name, back.err)
+	default:
 	}
 }
 
 func checkNoBeats(r *rig) {
 	o := r.beating(-1, -1)
-	o.Client, o.Server, _ = r.faulty("read time 1s blackhole")
+	o.Client, o.Server = r.faulty("read time 1s blackhole")
 	client, server := r.pair(o)
 	if b := client.Info().PeerBeat; b != 0 {
 		r.Errorf("PeerBeat = %v, want none", b)

@@ -57,7 +57,10 @@ func echo(server transport.Conn) {
 	}
 }
 
-func eachWire(b *testing.B, f func(b *testing.B, t transport.Transport, stream func() (client, server net.Conn), size int)) {
+type wireBench func(b *testing.B, t transport.Transport, stream func() (client, server net.Conn), size int)
+
+func eachWire(b *testing.B, f wireBench) {
+	b.Helper()
 	for _, w := range []struct {
 		name string
 		t    transport.Transport
@@ -76,6 +79,7 @@ func eachWire(b *testing.B, f func(b *testing.B, t transport.Transport, stream f
 // BenchmarkEcho measures a request and its answer, one at a time.
 func BenchmarkEcho(b *testing.B) {
 	eachWire(b, func(b *testing.B, t transport.Transport, stream func() (client, server net.Conn), size int) {
+		b.Helper()
 		client, server, m := benchPair(b, t, stream)
 		go echo(server)
 		m.Body = make([]byte, size)
@@ -95,6 +99,7 @@ func BenchmarkEcho(b *testing.B) {
 // BenchmarkEchoes measures requests with 64 under way.
 func BenchmarkEchoes(b *testing.B) {
 	eachWire(b, func(b *testing.B, t transport.Transport, stream func() (client, server net.Conn), size int) {
+		b.Helper()
 		client, server, m := benchPair(b, t, stream)
 		go echo(server)
 		m.Body = make([]byte, size)

@@ -35,13 +35,8 @@ func bubble(t TB, f func(TB)) {
 	}()
 	switch t := t.(type) {
 	case *testing.T:
-		synctestRun(t, func(t *testing.T) { f(t) })
+		synctest.Test(t, func(t *testing.T) { f(t) })
 	case *recorder:
 		t.inBubble(f)
 	}
-}
-
-func synctestRun(t *testing.T, f func(*testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func Check(ctx context.Context, h Harness, names ...string) iter.Seq[Result] {
 			}
 			result := Result{Rule: r, Verdict: Failed, Log: "there is no such rule"}
 			if r.check != nil {
-				result = r.try(ctx, &h, nil)
+				result = r.try(ctx, nil, &h)
 			}
 			if !yield(result) {
 				return
@@ -68,11 +69,10 @@ func named(names []string) []Rule {
 	return rules
 }
 
-// try tests a rule without telling a test. host lends its bubble, and may be
-// nil.
-func (r Rule) try(ctx context.Context, h *Harness, host *testing.T) Result {
+// try tests a rule without telling t, which lends its bubble and may be nil.
+func (r Rule) try(ctx context.Context, t *testing.T, h *Harness) Result {
 	start := time.Now()
-	rec := &recorder{outer: ctx, host: host}
+	rec := &recorder{outer: ctx, host: t}
 	rec.do(func(t TB) { r.Check(t, h) })
 	return Result{Rule: r, Verdict: rec.verdict(), Log: strings.Join(rec.log, "\n"), Took: time.Since(start)}
 }
@@ -130,7 +130,7 @@ func (r *recorder) inBubble(f func(TB)) {
 		r.log = append(r.log, inner.log...)
 		r.failed, r.skipped = r.failed || inner.failed, r.skipped || inner.skipped
 	}()
-	synctestRun(r.host, func(*testing.T) { inner.do(f) })
+	synctest.Test(r.host, func(*testing.T) { inner.do(f) })
 }
 
 func (r *recorder) verdict() Verdict {
@@ -143,7 +143,7 @@ func (r *recorder) verdict() Verdict {
 	return Passed
 }
 
-func (r *recorder) say(format string, args ...any) {
+func (r *recorder) sayf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log = append(r.log, fmt.Sprintf(format, args...))
@@ -151,7 +151,7 @@ func (r *recorder) say(format string, args ...any) {
 
 func (r *recorder) Helper()                  {}
 func (r *recorder) Context() context.Context { return r.ctx }
-func (r *recorder) Log(args ...any)          { r.say("%s", strings.TrimSuffix(fmt.Sprintln(args...), "\n")) }
+func (r *recorder) Log(args ...any)          { r.sayf("%s", strings.TrimSuffix(fmt.Sprintln(args...), "\n")) }
 
 func (r *recorder) Cleanup(f func()) {
 	r.mu.Lock()
@@ -160,7 +160,7 @@ func (r *recorder) Cleanup(f func()) {
 }
 
 func (r *recorder) Errorf(format string, args ...any) {
-	r.say(format, args...)
+	r.sayf(format, args...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = true

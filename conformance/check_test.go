@@ -189,7 +189,7 @@ func TestRecorder(t *testing.T) {
 		}, conformance.Result{Verdict: conformance.Failed, Log: "wrong: 1\nwrong: 2"}},
 		{"fails for good", func(t conformance.TB) {
 			t.Cleanup(note("after Fatalf"))
-			t.Fatalf("wrong")
+			func() { t.Fatalf("wrong") }()
 			t.Errorf("not reached")
 		}, conformance.Result{Verdict: conformance.Failed, Log: "wrong"}},
 		{"skips", func(t conformance.TB) { t.Skip("no", "reason"); t.Errorf("not reached") }, conformance.Result{Verdict: conformance.Skipped, Log: "no reason"}},

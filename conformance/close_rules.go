@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,15 +14,54 @@ import (
 
 // closeRules are about Close, by either side.
 var closeRules = []Rule{
-	{Name: "CloseUnblocksRecv", Text: "Close makes a blocked Recv return an error that wraps ErrClosed.", check: checkCloseUnblocksRecv},
-	{Name: "CloseUnblocksSend", Text: "Close makes a blocked Send return an error that wraps ErrClosed.", needs: needsStream, check: checkCloseUnblocksSend},
-	{Name: "CloseAgain", Text: "Close may be called from anywhere, any number of times.", check: checkCloseAgain},
-	{Name: "CloseHandsOver", Text: "Close hands over what Send accepted.", check: checkCloseHandsOver},
-	{Name: "CloseWithinLinger", Text: "Close takes no longer than the linger time, whatever the peer does.", needs: needsBubble, check: checkCloseWithinLinger},
-	{Name: "CloseEndsStream", Text: "A Conn owns its byte stream: Close closes it.", needs: needsStream, check: checkCloseEndsStream},
-	{Name: "AfterClose", Text: "After Close, Send and Recv return ErrClosed, and nothing is sent.", check: checkAfterClose},
-	{Name: "PeerClosed", Text: "When the peer has closed, Recv returns what was sent before and then ErrClosed, at once.", check: checkPeerClosed},
-	{Name: "SendToClosedPeer", Text: "When the peer has closed, Send comes to return ErrClosed.", check: checkSendToClosedPeer},
+	{
+		Name:  "CloseUnblocksRecv",
+		Text:  "Close makes a blocked Recv return an error that wraps ErrClosed.",
+		check: checkCloseUnblocksRecv,
+	},
+	{
+		Name:  "CloseUnblocksSend",
+		Text:  "Close makes a blocked Send return an error that wraps ErrClosed.",
+		needs: needsStream,
+		check: checkCloseUnblocksSend,
+	},
+	{
+		Name:  "CloseAgain",
+		Text:  "Close may be called from anywhere, any number of times.",
+		check: checkCloseAgain,
+	},
+	{
+		Name:  "CloseHandsOver",
+		Text:  "Close hands over what Send accepted.",
+		check: checkCloseHandsOver,
+	},
+	{
+		Name:  "CloseWithinLinger",
+		Text:  "Close takes no longer than the linger time, whatever the peer does.",
+		needs: needsBubble,
+		check: checkCloseWithinLinger,
+	},
+	{
+		Name:  "CloseEndsStream",
+		Text:  "A Conn owns its byte stream: Close closes it.",
+		needs: needsStream,
+		check: checkCloseEndsStream,
+	},
+	{
+		Name:  "AfterClose",
+		Text:  "After Close, Send and Recv return ErrClosed, and nothing is sent.",
+		check: checkAfterClose,
+	},
+	{
+		Name:  "PeerClosed",
+		Text:  "When the peer has closed, Recv returns what was sent before and then ErrClosed, at once.",
+		check: checkPeerClosed,
+	},
+	{
+		Name:  "SendToClosedPeer",
+		Text:  "When the peer has closed, Send comes to return ErrClosed.",
+		check: checkSendToClosedPeer,
+	},
 }
 
 // linger is for rules that would wait for it in real time.
@@ -76,7 +116,7 @@ func checkCloseUnblocksSend(r *rig) {
 		for range blocked {
 			select {
 			case err := <-sent:
-				r.wantErr(w.name+": Send that waited for room when Close was called", err, transport.ErrClosed, true)
+				r.wantErr(w.name+": Send that waited for room when Close was called", err, transport.ErrClosed)
 			case <-r.soon().Done():
 				r.Fatalf("%s: Close did not unblock Send", w.name)
 			}
@@ -108,7 +148,7 @@ func checkCloseAgain(r *rig) {
 func (r *rig) closeEarly(w way) {
 	for range 20 {
 		if err := w.text(context.Background(), "x"); err != nil {
-			r.wantErr("Send while others Close", err, transport.ErrClosed, true)
+			r.wantErr("Send while others Close", err, transport.ErrClosed)
 			break
 		}
 	}
@@ -155,7 +195,7 @@ func (r *rig) handedOver(w way, in *inbox) {
 		if err != nil {
 			r.Fatalf("%s: %d of %d messages sent before Close have come, then Recv: %v", w.name, n, many, err)
 		}
-		if string(m.Body) != fmt.Sprint(n) {
+		if string(m.Body) != strconv.Itoa(n) {
 			r.Fatalf("%s: message %d of %d before Close is %s", w.name, n, many, brief(m.Body))
 		}
 	}
@@ -212,7 +252,7 @@ func checkCloseEndsStream(r *rig) {
 		if _, closed := taps[i].state(); !closed {
 			r.Errorf("Close of the %s's end has not closed its byte stream", [2]string{"client", "server"}[i])
 		}
-		r.wantOver(in)
+		_ = r.wantOver(in)
 	}
 }
 
@@ -222,10 +262,10 @@ func checkAfterClose(r *rig) {
 		w := r.ways(client, server)[i]
 		in := r.inbox(w.to)
 		r.close(w.from)
-		r.wantErr(w.name+": Send after Close", w.text(r.soon(), "too late"), transport.ErrClosed, true)
-		_, err := r.recvIn(w.from, context.Background())
+		r.wantErr(w.name+": Send after Close", w.text(r.soon(), "too late"), transport.ErrClosed)
+		_, err := r.recvIn(context.Background(), w.from)
 		r.wantClosed("Recv after Close", err)
-		r.wantOver(in)
+		_ = r.wantOver(in)
 		r.none(in, "though it was sent after Close")
 	}
 }
@@ -238,15 +278,15 @@ func checkPeerClosed(r *rig) {
 		r.Go(func() { _ = w.from.Close() })
 		r.wantText(w.to, "the last words")
 		start := time.Now()
-		_, err := r.recvIn(w.to, context.Background())
+		_, err := r.recvIn(context.Background(), w.to)
 		r.wantClosed(w.name+": Recv when the peer has closed", err)
 		if took := time.Since(start); took > time.Second {
 			r.Errorf("%s: Recv took %v to see that the peer has closed", w.name, took)
 		}
-		_, err = r.recvIn(w.to, context.Background())
+		_, err = r.recvIn(context.Background(), w.to)
 		r.wantClosed(w.name+": Recv once more when the peer has closed", err)
 		r.wantErr(w.name+": Send when Recv has seen that the peer has closed",
-			w.to.Send(r.soon(), &transport.Message{To: w.back}), transport.ErrClosed, true)
+			w.to.Send(r.soon(), &transport.Message{To: w.back}), transport.ErrClosed)
 	}
 }
 

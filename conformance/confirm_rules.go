@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +16,44 @@ import (
 // confirmRules are about the ability Confirmer, at either end, with and
 // without a subscription that acknowledges.
 var confirmRules = []Rule{
-	{Name: "Confirm", Text: "SendConfirmed calls done exactly once, with nil when the peer has confirmed the message; none waits for another's confirmation.", check: checkConfirm},
-	{Name: "ConfirmMeansTaken", Text: "No message is confirmed that the peer has not taken.", check: checkConfirmMeansTaken},
-	{Name: "ConfirmLost", Text: "done gets an error when the connection ends first, and it is one that may have been sent.", needs: needsStream, check: checkConfirmLost},
-	{Name: "ConfirmClosed", Text: "done is called once also when this end Closes, and never for a SendConfirmed that has failed.", check: checkConfirmClosed},
-	{Name: "ConfirmWaits", Text: "SendConfirmed is Send: over Limits.Unsettled it waits, within its ctx.", check: checkConfirmWaits},
-	{Name: "ConfirmRefused", Text: "done gets an error when the peer has refused the message.", check: checkConfirmRefused},
-	{Name: "ConfirmBothWays", Text: "Ends that confirm to one another do not wait for each other.", needs: needsStream, check: checkConfirmBothWays},
+	{
+		Name: "Confirm",
+		Text: "SendConfirmed calls done exactly once, with nil when the peer has confirmed the message; none waits " +
+			"for another's confirmation.",
+		check: checkConfirm,
+	},
+	{
+		Name:  "ConfirmMeansTaken",
+		Text:  "No message is confirmed that the peer has not taken.",
+		check: checkConfirmMeansTaken,
+	},
+	{
+		Name:  "ConfirmLost",
+		Text:  "done gets an error when the connection ends first, and it is one that may have been sent.",
+		needs: needsStream,
+		check: checkConfirmLost,
+	},
+	{
+		Name:  "ConfirmClosed",
+		Text:  "done is called once also when this end Closes, and never for a SendConfirmed that has failed.",
+		check: checkConfirmClosed,
+	},
+	{
+		Name:  "ConfirmWaits",
+		Text:  "SendConfirmed is Send: over Limits.Unsettled it waits, within its ctx.",
+		check: checkConfirmWaits,
+	},
+	{
+		Name:  "ConfirmRefused",
+		Text:  "done gets an error when the peer has refused the message.",
+		check: checkConfirmRefused,
+	},
+	{
+		Name:  "ConfirmBothWays",
+		Text:  "Ends that confirm to one another do not wait for each other.",
+		needs: needsStream,
+		check: checkConfirmBothWays,
+	},
 }
 
 // A confirming is a direction by which messages are to be confirmed.
@@ -60,7 +92,7 @@ func (r *rig) eachConfirming(change func(*transport.Options), f func(confirming)
 		}
 	}
 	if tried == 0 {
-		r.skip("neither end declares to be a Confirmer")
+		r.skipf("neither end declares to be a Confirmer")
 	}
 }
 
@@ -91,7 +123,7 @@ func (r *rig) confirmingServer(change func(*transport.Options)) (confirming, boo
 	w := way{name: "server to client", from: server, to: client, dest: r.route(client, server)}
 	err := by.SendConfirmed(r.soon(), &transport.Message{To: w.dest, Body: []byte("confirmed?")}, func(error) {})
 	if err != nil {
-		r.wantErr(w.name+": SendConfirmed where answers are not confirmed", err, transport.ErrUnsupported, true)
+		r.wantErr(w.name+": SendConfirmed where answers are not confirmed", err, transport.ErrUnsupported)
 		return confirming{}, false
 	}
 	r.wantText(client, "confirmed?")
@@ -170,7 +202,7 @@ func checkConfirm(r *rig) {
 			}
 		})
 		for i := range count {
-			r.nextText(in, fmt.Sprint(i))
+			r.nextText(in, strconv.Itoa(i))
 		}
 		r.each(d, c, func(err error) {
 			if err != nil {
@@ -210,7 +242,7 @@ func checkConfirmLost(r *rig) {
 	const count = 5
 	r.eachConfirming(nil, func(c confirming) {
 		if c.stream == nil {
-			r.skip("the rule resets the byte stream, and the harness makes its own")
+			r.skipf("the rule resets the byte stream, and the harness makes its own")
 		}
 		in := r.inbox(c.from)
 		d := newDones(count)
@@ -226,7 +258,7 @@ func checkConfirmLost(r *rig) {
 				r.Errorf("%s: done when the connection was lost: err = %v, want one that is not NotSent", c.name, err)
 			}
 		})
-		r.wantOver(in)
+		_ = r.wantOver(in)
 	})
 }
 
@@ -242,7 +274,7 @@ func checkConfirmClosed(r *rig) {
 		r.close(c.from)
 		late := newDones(1)
 		err := c.by.SendConfirmed(r.soon(), c.message(count), late.of(0))
-		r.wantErr(c.name+": SendConfirmed after Close", err, transport.ErrClosed, true)
+		r.wantErr(c.name+": SendConfirmed after Close", err, transport.ErrClosed)
 		r.each(d, c, func(err error) {
 			if transport.NotSent(err) {
 				r.Errorf("%s: done at Close: err = %v, want none or one that is not NotSent", c.name, err)
@@ -269,8 +301,10 @@ func checkConfirmWaits(r *rig) {
 				r.Fatalf("%s: SendConfirmed of message %d, the limit is %d: %v", c.name, i, limit, err)
 			}
 		}
-		err := c.by.SendConfirmed(ended(), c.message(limit), func(error) { r.Errorf("%s: done of a SendConfirmed that has failed", c.name) })
-		r.wantErr(c.name+": SendConfirmed over Limits.Unsettled with an ended ctx", err, transport.ErrBusy, true)
+		err := c.by.SendConfirmed(ended(), c.message(limit), func(error) {
+			r.Errorf("%s: done of a SendConfirmed that has failed", c.name)
+		})
+		r.wantErr(c.name+": SendConfirmed over Limits.Unsettled with an ended ctx", err, transport.ErrBusy)
 		sent := make(chan error, 1)
 		r.Go(func() { sent <- c.by.SendConfirmed(r.Context(), c.message(limit), d.of(limit)) })
 		r.quiet()
@@ -281,7 +315,7 @@ func checkConfirmWaits(r *rig) {
 		}
 		in := r.confirms(c)
 		for i := range limit + 1 {
-			r.nextText(in, fmt.Sprint(i))
+			r.nextText(in, strconv.Itoa(i))
 		}
 		if err := <-sent; err != nil {
 			r.Errorf("%s: SendConfirmed that waited: %v", c.name, err)
@@ -297,7 +331,7 @@ func checkConfirmWaits(r *rig) {
 func checkConfirmRefused(r *rig) {
 	c, ok := r.confirmingSubscription(nil)
 	if !ok {
-		r.skip("the server's end does not confirm what is sent by a subscription")
+		r.skipf("the server's end does not confirm what is sent by a subscription")
 	}
 	r.inbox(c.from)
 	for i, o := range []transport.Outcome{transport.Released, transport.Failed, transport.Rejected("no good"), transport.Accepted} {
@@ -334,10 +368,11 @@ func checkConfirmBothWays(r *rig) {
 		}
 		r.send(client, &transport.Message{Body: []byte("marker")})
 		r.wantText(server, "marker")
-		both = append(both, confirming{way: way{name: "server to subscription", from: server, to: client, dest: topic(1)}, by: by, settle: true})
+		w := way{name: "server to subscription", from: server, to: client, dest: topic(1)}
+		both = append(both, confirming{way: w, by: by, settle: true})
 	}
 	if len(both) < 2 {
-		r.skip("not both ends declare to be a Confirmer")
+		r.skipf("not both ends declare to be a Confirmer")
 	}
 	reports := []*dones{newDones(count), newDones(count)}
 	for i, c := range both {

@@ -8,9 +8,21 @@ import (
 
 // creditRules are about the ability Crediter.
 var creditRules = []Rule{
-	{Name: "Grant", Text: "Grant lets the peer send n more messages by the subscription.", check: checkGrant},
-	{Name: "SettleRenewsCredit", Text: "Where the wire has credit, Settle is what renews it.", check: checkSettleRenewsCredit},
-	{Name: "GrantUnknown", Text: "Grant to a subscription that there is not is an error, and changes nothing.", check: checkGrantUnknown},
+	{
+		Name:  "Grant",
+		Text:  "Grant lets the peer send n more messages by the subscription.",
+		check: checkGrant,
+	},
+	{
+		Name:  "SettleRenewsCredit",
+		Text:  "Where the wire has credit, Settle is what renews it.",
+		check: checkSettleRenewsCredit,
+	},
+	{
+		Name:  "GrantUnknown",
+		Text:  "Grant to a subscription that there is not is an error, and changes nothing.",
+		check: checkGrantUnknown,
+	},
 }
 
 // crediting subscribes to topic 1 with a credit of 2 and starts to send.

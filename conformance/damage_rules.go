@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,8 +20,20 @@ import (
 
 // damageRules are about conversations that were sound once.
 var damageRules = []Rule{
-	{Name: "DamagedClient", Text: "A client's conversation, damaged anywhere, ends its connection or comes through; a server neither panics nor hangs nor takes memory.", needs: needsBubble, check: checkDamagedClient},
-	{Name: "DamagedServer", Text: "A server's conversation, damaged anywhere, ends its connection or comes through; a client neither panics nor hangs nor takes memory.", needs: needsBubble, check: checkDamagedServer},
+	{
+		Name: "DamagedClient",
+		Text: "A client's conversation, damaged anywhere, ends its connection or comes through; a server neither " +
+			"panics nor hangs nor takes memory.",
+		needs: needsBubble,
+		check: checkDamagedClient,
+	},
+	{
+		Name: "DamagedServer",
+		Text: "A server's conversation, damaged anywhere, ends its connection or comes through; a client neither " +
+			"panics nor hangs nor takes memory.",
+		needs: needsBubble,
+		check: checkDamagedServer,
+	},
 }
 
 // damages is how many damaged conversations are tried.
@@ -42,7 +54,9 @@ func (r *rig) conversation() (client, server []byte) {
 		_, _ = sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: topic(1), Ack: transport.AckEach, Credit: 5})
 	}
 	for i, w := range ways {
-		r.send(w.from, &transport.Message{To: w.dest, Subject: "a", ID: transport.TextID("b"), Body: pattern(200), Headers: []transport.Header{{Name: "c", Value: "d"}}})
+		r.send(w.from, &transport.Message{
+			To: w.dest, Subject: "a", ID: transport.TextID("b"), Body: pattern(200), Headers: []transport.Header{{Name: "c", Value: "d"}},
+		})
 		r.next(inboxes[i])
 		if by, ok := transport.As[transport.Confirmer](w.from); ok {
 			_ = by.SendConfirmed(r.soon(), &transport.Message{To: w.dest, Body: []byte("confirm")}, func(error) {})
@@ -55,16 +69,21 @@ func (r *rig) conversation() (client, server []byte) {
 	return client, server
 }
 
+// dice are always the same, so that a failure can be had again.
+func dice(seed, side uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, side)) //nolint:gosec // chance, not secrets
+}
+
 // damage returns a copy of b with something wrong with it.
-func damage(dice *rand.Rand, b []byte) []byte {
+func damage(roll *rand.Rand, b []byte) []byte {
 	b = slices.Clone(b)
-	at := dice.IntN(len(b))
-	to := min(len(b), at+1+dice.IntN(16))
-	switch dice.IntN(7) {
+	at := roll.IntN(len(b))
+	to := min(len(b), at+1+roll.IntN(16))
+	switch roll.IntN(7) {
 	case 0:
-		b[at] ^= 1 << dice.IntN(8)
+		b[at] ^= 1 << roll.IntN(8)
 	case 1:
-		b[at] = byte(dice.Uint32())
+		b[at] = byte(roll.Uint32())
 	case 2:
 		return b[:at]
 	case 3:
@@ -74,7 +93,7 @@ func damage(dice *rand.Rand, b []byte) []byte {
 	case 5:
 		copy(b[at:to], bytes.Repeat([]byte{0xff}, to-at))
 	default:
-		digits := []byte(fmt.Sprint(dice.Uint64()))
+		digits := strconv.AppendUint(nil, roll.Uint64(), 10)
 		return slices.Insert(b, at, digits...)
 	}
 	return b
@@ -83,7 +102,7 @@ func damage(dice *rand.Rand, b []byte) []byte {
 func checkDamagedClient(r *rig) {
 	sound, _ := r.conversation()
 	for seed := range uint64(damages) {
-		b := damage(rand.New(rand.NewPCG(seed, 0)), sound)
+		b := damage(dice(seed, 0), sound)
 		o := r.h.options(shortLinger).Listen
 		o.Heartbeat, o.FrameTimeout = -1, time.Second
 		near, far := mem.Pipe()
@@ -95,7 +114,7 @@ func checkDamagedClient(r *rig) {
 func checkDamagedServer(r *rig) {
 	_, sound := r.conversation()
 	for seed := range uint64(damages) {
-		b := damage(rand.New(rand.NewPCG(seed, 1)), sound)
+		b := damage(dice(seed, 1), sound)
 		o := r.h.options(shortLinger)
 		o.Dial.Heartbeat, o.Dial.FrameTimeout = -1, time.Second
 		near, far := mem.Pipe()
@@ -129,7 +148,10 @@ func (r *rig) survives(seed uint64, nc net.Conn, b []byte, over <-chan error) {
 	}
 	writing.Wait()
 	select {
-	case <-over:
+	case err := <-over:
+		if err == nil {
+			r.Errorf("damage %d: Recv has ended without an error", seed)
+		}
 	case <-r.soon().Done():
 		r.Errorf("damage %d: Recv has not returned after the end of the stream", seed)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Try tests a rule, in virtual time where it applies, without failing t.
-func (r Rule) Try(t *testing.T, h *Harness) Result { return r.try(t.Context(), h, t) }
+func (r Rule) Try(t *testing.T, h *Harness) Result { return r.try(t.Context(), t, h) }
 
 // JudgeSkip and UnknownSkips are what Run does about Harness.Skip.
 func (r Rule) JudgeSkip(got Result, why string) string { return r.judgeSkip(got, why) }
@@ -19,4 +19,4 @@ func NewRule(name string, check func(t TB)) Rule {
 }
 
 // Alone tests a rule as Check does.
-func (r Rule) Alone(ctx context.Context, h *Harness) Result { return r.try(ctx, h, nil) }
+func (r Rule) Alone(ctx context.Context, h *Harness) Result { return r.try(ctx, nil, h) }

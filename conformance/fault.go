@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/polyport/polyport/transport/faultconn"
@@ -10,15 +11,23 @@ import (
 
 // faulty makes a byte stream on whose client end things go wrong as the rules
 // say, in the words of [faultconn.Parse].
-func (r *rig) faulty(rules string) (client, server net.Conn, faults *faultconn.Conn) {
+// It fails the rule if they do not.
+func (r *rig) faulty(rules string) (client, server net.Conn) {
 	r.Helper()
 	s, err := faultconn.Parse(rules)
 	if err != nil {
 		r.Fatalf("%v", err)
 	}
 	a, b := mem.Pipe()
-	faults = faultconn.Wrap(a, s)
-	return faults, b, faults
+	faults := faultconn.Wrap(a, s)
+	r.Cleanup(func() {
+		for _, rule := range s.Rules {
+			if faults.Fired()[rule.Kind] == 0 && r.skipped == "" {
+				r.Errorf("%v: the fault has not happened, so nothing was shown", rule)
+			}
+		}
+	})
+	return faults, b
 }
 
 // reset ends a byte stream as a host that has lost all memory of it does.
@@ -64,5 +73,5 @@ func (t *tap) CloseWrite() error {
 func (t *tap) state() (written []byte, closed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.written[:len(t.written):len(t.written)], t.closed
+	return slices.Clip(t.written), t.closed
 }

@@ -11,8 +11,19 @@ import (
 
 // flushRules are about the ability Flusher.
 var flushRules = []Rule{
-	{Name: "Flush", Text: "Flush waits until all that was accepted by Send before the call has been handed to the operating system.", needs: needsStream, check: checkFlush},
-	{Name: "FlushContext", Text: "Flush returns when its ctx ends; the connection remains usable.", needs: needsStream, check: checkFlushContext},
+	{
+		Name: "Flush",
+		Text: "Flush waits until all that was accepted by Send before the call has been handed to the operating " +
+			"system.",
+		needs: needsStream,
+		check: checkFlush,
+	},
+	{
+		Name:  "FlushContext",
+		Text:  "Flush returns when its ctx ends; the connection remains usable.",
+		needs: needsStream,
+		check: checkFlushContext,
+	},
 }
 
 func checkFlush(r *rig) {
@@ -50,7 +61,7 @@ func checkFlushContext(r *rig) {
 		}
 		n := r.fill(w)
 		if err := f.Flush(r.within(50 * time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
-			r.Errorf("%s: Flush to a peer that does not read, with a ctx that times out: err = %v, want %v", w.name, err, context.DeadlineExceeded)
+			r.Errorf("%s: Flush without room, when its ctx has timed out: err = %v, want %v", w.name, err, context.DeadlineExceeded)
 		}
 		in := r.inbox(w.to)
 		r.drain(w, in, n)

@@ -61,7 +61,7 @@ type PairOptions struct {
 }
 
 // TB is what a rule needs of a test. [testing.TB] has it all.
-type TB interface {
+type TB interface { //nolint:interfacebloat // the part of testing.TB that rules use
 	Helper()
 	Context() context.Context
 	Cleanup(f func())
@@ -182,7 +182,7 @@ func firstError(errs ...error) error {
 // [Harness].Stream.
 func TCP(t TB) (client, server net.Conn) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
@@ -190,7 +190,7 @@ func TCP(t TB) (client, server net.Conn) {
 	var acceptErr error
 	var accepted sync.WaitGroup
 	accepted.Go(func() { server, acceptErr = ln.Accept() })
-	client, err = net.Dial("tcp", ln.Addr().String())
+	client, err = new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
 	if err != nil {
 		_ = ln.Close()
 	}

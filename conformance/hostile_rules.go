@@ -18,7 +18,13 @@ import (
 
 // hostileRules are about peers that do not speak the wire.
 var hostileRules = []Rule{
-	{Name: "HostileBytes", Text: "A peer that sends what is not the wire, or lies about lengths, is cut off, takes less than 1 MiB, and disturbs nobody.", needs: needsServer, check: checkHostileBytes},
+	{
+		Name: "HostileBytes",
+		Text: "A peer that sends what is not the wire, or lies about lengths, is cut off, takes less than 1 MiB, " +
+			"and disturbs nobody.",
+		needs: needsServer,
+		check: checkHostileBytes,
+	},
 }
 
 // assaultMemory is what a hostile peer may make the process allocate in all.

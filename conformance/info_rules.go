@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/polyport/polyport/transport"
@@ -9,8 +10,17 @@ import (
 
 // infoRules are about what a connection says of itself.
 var infoRules = []Rule{
-	{Name: "Info", Text: "Info returns what was negotiated; it is the same for the connection's life.", check: checkInfo},
-	{Name: "InfoTLS", Text: "Info().TLS is the state of the TLS session, nil without TLS, and the wire works over TLS.", needs: needsStream, check: checkInfoTLS},
+	{
+		Name:  "Info",
+		Text:  "Info returns what was negotiated; it is the same for the connection's life.",
+		check: checkInfo,
+	},
+	{
+		Name:  "InfoTLS",
+		Text:  "Info().TLS is the state of the TLS session, nil without TLS, and the wire works over TLS.",
+		needs: needsStream,
+		check: checkInfoTLS,
+	},
 }
 
 func checkInfo(r *rig) {
@@ -85,7 +95,7 @@ func checkInfoTLS(r *rig) {
 	}
 	for i, w := range ways {
 		for n := range 100 {
-			r.send(w.from, &transport.Message{To: w.dest, Subject: fmt.Sprint(n), Body: pattern(chunk)})
+			r.send(w.from, &transport.Message{To: w.dest, Subject: strconv.Itoa(n), Body: pattern(chunk)})
 		}
 		r.drain(w, inboxes[i], 100)
 	}

@@ -13,14 +13,30 @@ import (
 
 // lossRules are about connections that end without a goodbye.
 var lossRules = []Rule{
-	{Name: "PeerReset", Text: "A peer that vanished with a reset ends a blocked Recv, and Send, at once.", check: checkPeerReset},
-	{Name: "CutMidFrame", Text: "A connection that is cut in the middle of a frame ends Recv with an error; a part is never a message.", needs: needsStream, check: checkCutMidFrame},
-	{Name: "BrokenRules", Text: "A peer that breaks the wire's rules ends the connection, and Recv says so with ErrProtocol or ErrTooLarge.", needs: needsStream, check: checkBrokenRules},
+	{
+		Name:  "PeerReset",
+		Text:  "A peer that vanished with a reset ends a blocked Recv, and Send, at once.",
+		check: checkPeerReset,
+	},
+	{
+		Name: "CutMidFrame",
+		Text: "A connection that is cut in the middle of a frame ends Recv with an error; a part is never a " +
+			"message.",
+		needs: needsStream,
+		check: checkCutMidFrame,
+	},
+	{
+		Name: "BrokenRules",
+		Text: "A peer that breaks the wire's rules ends the connection, and Recv says so with ErrProtocol or " +
+			"ErrTooLarge.",
+		needs: needsStream,
+		check: checkBrokenRules,
+	},
 }
 
 func checkPeerReset(r *rig) {
 	if r.h.Transport == nil {
-		r.skip("the rule resets the byte stream, and the harness has no Transport")
+		r.skipf("the rule resets the byte stream, and the harness has no Transport")
 	}
 	for i := range 2 {
 		o := r.h.options(nil)
@@ -39,7 +55,8 @@ func checkPeerReset(r *rig) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			r.Errorf("%s: Recv when the peer was gone: %v", w.name, err)
 		}
-		r.wantErr(w.name+": Send when Recv has seen that the peer is gone", w.to.Send(r.soon(), &transport.Message{To: w.back}), transport.ErrClosed, true)
+		err = w.to.Send(r.soon(), &transport.Message{To: w.back})
+		r.wantErr(w.name+": Send when Recv has seen that the peer is gone", err, transport.ErrClosed)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/polyport/polyport/transport"
@@ -11,9 +12,21 @@ import (
 
 // orderRules are about which message comes when.
 var orderRules = []Rule{
-	{Name: "Order", Text: "Messages sent by one goroutine arrive in the order sent, each once.", check: checkOrder},
-	{Name: "ConcurrentSenders", Text: "Any number of goroutines may Send; each one's messages arrive whole and in its order.", check: checkConcurrentSenders},
-	{Name: "BothWays", Text: "Both ends may send at once; neither direction waits for the other.", check: checkBothWays},
+	{
+		Name:  "Order",
+		Text:  "Messages sent by one goroutine arrive in the order sent, each once.",
+		check: checkOrder,
+	},
+	{
+		Name:  "ConcurrentSenders",
+		Text:  "Any number of goroutines may Send; each one's messages arrive whole and in its order.",
+		check: checkConcurrentSenders,
+	},
+	{
+		Name:  "BothWays",
+		Text:  "Both ends may send at once; neither direction waits for the other.",
+		check: checkBothWays,
+	},
 }
 
 const many = 1000
@@ -24,14 +37,14 @@ func checkOrder(r *rig) {
 		in := r.inbox(w.to)
 		r.Go(func() {
 			for i := range many {
-				if err := w.text(context.Background(), fmt.Sprint(i)); err != nil {
+				if err := w.text(context.Background(), strconv.Itoa(i)); err != nil {
 					r.Errorf("%s: Send of message %d: %v", w.name, i, err)
 					return
 				}
 			}
 		})
 		for i := range many {
-			if got, want := string(r.next(in).Body), fmt.Sprint(i); got != want {
+			if got, want := string(r.next(in).Body), strconv.Itoa(i); got != want {
 				r.Fatalf("%s: message %d of %d is %q, want %q", w.name, i, many, got, want)
 			}
 		}
@@ -57,8 +70,8 @@ func checkConcurrentSenders(r *rig) {
 			r.Go(func() {
 				for i := range each {
 					body := slices.Repeat([]byte{byte('a' + s)}, i*17)
-					err := w.from.Send(context.Background(), &transport.Message{To: w.dest, Subject: fmt.Sprintf("%d %d", s, i), Body: body})
-					if err != nil {
+					m := &transport.Message{To: w.dest, Subject: fmt.Sprintf("%d %d", s, i), Body: body}
+					if err := w.from.Send(context.Background(), m); err != nil {
 						r.Errorf("%s: Send: %v", w.name, err)
 						return
 					}

@@ -3,7 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -11,9 +11,23 @@ import (
 
 // recvRules are about contexts of Recv.
 var recvRules = []Rule{
-	{Name: "RecvContext", Text: "When Recv's ctx ends first Recv returns ctx's error, nothing is lost, and the connection remains usable.", check: checkRecvContext},
-	{Name: "RecvContextMidFrame", Text: "Nothing is lost when Recv's ctx ends in the middle of a frame.", needs: needsStream, check: checkRecvContextMidFrame},
-	{Name: "RecvEndedContext", Text: "Recv with a ctx that has ended returns, either a message that is there or ctx's error.", check: checkRecvEndedContext},
+	{
+		Name: "RecvContext",
+		Text: "When Recv's ctx ends first Recv returns ctx's error, nothing is lost, and the connection remains " +
+			"usable.",
+		check: checkRecvContext,
+	},
+	{
+		Name:  "RecvContextMidFrame",
+		Text:  "Nothing is lost when Recv's ctx ends in the middle of a frame.",
+		needs: needsStream,
+		check: checkRecvContextMidFrame,
+	},
+	{
+		Name:  "RecvEndedContext",
+		Text:  "Recv with a ctx that has ended returns, either a message that is there or ctx's error.",
+		check: checkRecvEndedContext,
+	},
 }
 
 func checkRecvContext(r *rig) {
@@ -25,7 +39,7 @@ func checkRecvContext(r *rig) {
 				r.Fatalf("%s: Recv whose ctx timed out = %v, %v, want %v", w.name, m, err, context.DeadlineExceeded)
 			}
 		}
-		if m, err := r.recvIn(w.to, r.cancelled()); !errors.Is(err, context.Canceled) {
+		if m, err := r.recvIn(r.cancelled(), w.to); !errors.Is(err, context.Canceled) {
 			r.Fatalf("%s: Recv whose ctx was cancelled = %v, %v, want %v", w.name, m, err, context.Canceled)
 		}
 		r.works(w)
@@ -34,7 +48,7 @@ func checkRecvContext(r *rig) {
 }
 
 // recvIn receives with a ctx, and fails if that does not end it.
-func (r *rig) recvIn(c transport.Conn, ctx context.Context) (*transport.Message, error) {
+func (r *rig) recvIn(ctx context.Context, c transport.Conn) (*transport.Message, error) {
 	r.Helper()
 	type result struct {
 		m   *transport.Message
@@ -60,7 +74,7 @@ func (r *rig) racing(w way) {
 	const count = 100
 	r.Go(func() {
 		for i := range count {
-			if err := w.text(context.Background(), fmt.Sprint(i)); err != nil {
+			if err := w.text(context.Background(), strconv.Itoa(i)); err != nil {
 				r.Errorf("%s: Send: %v", w.name, err)
 				return
 			}
@@ -74,7 +88,7 @@ func (r *rig) racing(w way) {
 		cancel()
 		switch {
 		case err == nil:
-			if want := fmt.Sprint(i); string(m.Body) != want {
+			if want := strconv.Itoa(i); string(m.Body) != want {
 				r.Fatalf("%s: with contexts that end all the time, message %d is %s, want %q", w.name, i, brief(m.Body), want)
 			}
 			i++
@@ -89,7 +103,7 @@ func (r *rig) racing(w way) {
 func checkRecvContextMidFrame(r *rig) {
 	o := r.h.options(nil)
 	// Every byte takes a while, so that contexts end at every place of a frame.
-	o.Client, o.Server, _ = r.faulty("read byte 0 slice 100us; write byte 0 slice 100us")
+	o.Client, o.Server = r.faulty("read byte 0 slice 100us; write byte 0 slice 100us")
 	client, server := r.pair(o)
 	for _, w := range r.ways(client, server) {
 		want := &transport.Message{To: w.dest, Subject: "sliced", Headers: []transport.Header{{Name: "a", Value: "b"}}, Body: pattern(300)}
@@ -122,11 +136,11 @@ func (r *rig) patiently(w way, d time.Duration) *transport.Message {
 func checkRecvEndedContext(r *rig) {
 	client, server := r.connect(nil)
 	for _, w := range r.ways(client, server) {
-		if m, err := r.recvIn(w.to, ended()); !errors.Is(err, context.Canceled) {
+		if m, err := r.recvIn(ended(), w.to); !errors.Is(err, context.Canceled) {
 			r.Errorf("%s: Recv with an ended ctx and no message = %v, %v, want %v", w.name, m, err, context.Canceled)
 		}
 		r.send(w.from, &transport.Message{To: w.dest, Body: []byte("x")})
-		m, err := r.recvIn(w.to, ended())
+		m, err := r.recvIn(ended(), w.to)
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {
 				r.Errorf("%s: Recv with an ended ctx: err = %v, want %v", w.name, err, context.Canceled)

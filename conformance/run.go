@@ -31,7 +31,7 @@ func Run(t *testing.T, h Harness) {
 // expectFailure tests a rule that is known not to hold.
 func (r Rule) expectFailure(t *testing.T, h *Harness, why string) {
 	t.Helper()
-	if wrong := r.judgeSkip(r.try(t.Context(), h, t), why); wrong != "" {
+	if wrong := r.judgeSkip(r.try(t.Context(), t, h), why); wrong != "" {
 		t.Errorf("%s", wrong)
 		return
 	}

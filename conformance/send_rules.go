@@ -2,7 +2,7 @@ package conformance
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -11,11 +11,36 @@ import (
 
 // sendRules are about what Send does when the peer does not keep up.
 var sendRules = []Rule{
-	{Name: "SendWaitsForRoom", Text: "If there is no room Send waits, and goes on when the peer reads; nothing is lost.", needs: needsStream, check: checkSendWaitsForRoom},
-	{Name: "SendContext", Text: "Send's ctx bounds the wait for room and nothing else: the message is not sent and the connection remains usable.", needs: needsStream, check: checkSendContext},
-	{Name: "SendEndedContext", Text: "A ctx that has already ended means: send if there is room now.", needs: needsStream, check: checkSendEndedContext},
-	{Name: "BoundedMemory", Text: "Messages for a peer that does not read take up SendBuffer and no more.", needs: needsStream, check: checkBoundedMemory},
-	{Name: "LargerThanBuffer", Text: "A message larger than SendBuffer is taken when nothing else waits.", check: checkLargerThanBuffer},
+	{
+		Name:  "SendWaitsForRoom",
+		Text:  "If there is no room Send waits, and goes on when the peer reads; nothing is lost.",
+		needs: needsStream,
+		check: checkSendWaitsForRoom,
+	},
+	{
+		Name: "SendContext",
+		Text: "Send's ctx bounds the wait for room and nothing else: the message is not sent and the connection " +
+			"remains usable.",
+		needs: needsStream,
+		check: checkSendContext,
+	},
+	{
+		Name:  "SendEndedContext",
+		Text:  "A ctx that has already ended means: send if there is room now.",
+		needs: needsStream,
+		check: checkSendEndedContext,
+	},
+	{
+		Name:  "BoundedMemory",
+		Text:  "Messages for a peer that does not read take up SendBuffer and no more.",
+		needs: needsStream,
+		check: checkBoundedMemory,
+	},
+	{
+		Name:  "LargerThanBuffer",
+		Text:  "A message larger than SendBuffer is taken when nothing else waits.",
+		check: checkLargerThanBuffer,
+	},
 }
 
 const (
@@ -37,7 +62,7 @@ func (r *rig) narrow() (client, server transport.Conn, ways []way) {
 
 // numbered is a message that fills a buffer and can be told from others.
 func (w way) numbered(i int) *transport.Message {
-	return &transport.Message{To: w.dest, Subject: fmt.Sprint(i), Body: pattern(chunk)}
+	return &transport.Message{To: w.dest, Subject: strconv.Itoa(i), Body: pattern(chunk)}
 }
 
 // fill sends until there is no room, and returns how many messages were taken.
@@ -46,7 +71,7 @@ func (r *rig) fill(w way) int {
 	for i := range 10 * (smallBuffer + smallPipe) / chunk {
 		err := w.from.Send(r.within(full), w.numbered(i))
 		if err != nil {
-			r.wantErr(w.name+": Send without room", err, transport.ErrBusy, true)
+			r.wantErr(w.name+": Send without room", err, transport.ErrBusy)
 			return i
 		}
 	}
@@ -59,7 +84,7 @@ func (r *rig) drain(w way, in *inbox, n int) {
 	r.Helper()
 	for i := range n {
 		m := r.next(in)
-		if m.Subject != fmt.Sprint(i) {
+		if m.Subject != strconv.Itoa(i) {
 			r.Fatalf("%s: got message %q, want %d of %d", w.name, m.Subject, i, n)
 		}
 		if diff := sameBody(m.Body, pattern(chunk)); diff != "" {
@@ -100,8 +125,8 @@ func checkSendContext(r *rig) {
 			r.Go(func() { done <- w.from.Send(ctx, w.numbered(-1)) })
 			select {
 			case err := <-done:
-				r.wantErr(w.name+": Send whose ctx ended by "+name, err, transport.ErrBusy, true)
-				r.wantErr(w.name+": Send whose ctx ended by "+name, err, ctx.Err(), true)
+				r.wantErr(w.name+": Send whose ctx ended by "+name, err, transport.ErrBusy)
+				r.wantErr(w.name+": Send whose ctx ended by "+name, err, ctx.Err())
 			case <-r.soon().Done():
 				r.Fatalf("%s: Send did not return when its ctx ended by %s", w.name, name)
 			}
@@ -133,7 +158,7 @@ func checkSendEndedContext(r *rig) {
 		n := r.fill(w)
 		start := time.Now()
 		err := w.from.Send(ended(), w.numbered(-1))
-		r.wantErr(w.name+": Send with an ended ctx and without room", err, transport.ErrBusy, true)
+		r.wantErr(w.name+": Send with an ended ctx and without room", err, transport.ErrBusy)
 		if took := time.Since(start); took > time.Second {
 			r.Errorf("%s: Send with an ended ctx waited for %v", w.name, took)
 		}

@@ -15,11 +15,37 @@ import (
 
 // slowRules are about peers that are there and do not get on.
 var slowRules = []Rule{
-	{Name: "WriteStall", Text: "A write that makes no progress for WriteStall ends the connection with ErrStalled.", needs: needsBubble, check: checkWriteStall},
-	{Name: "SlowReader", Text: "A peer that reads slowly is not one that does not read.", needs: needsBubble, check: checkSlowReader},
-	{Name: "SlowFrame", Text: "A frame that takes longer than FrameTimeout from its first byte to its last ends the connection with ErrSlow.", needs: needsBubble, check: checkSlowFrame},
-	{Name: "BusyReceiverMidFrame", Text: "Time during which nobody receives does not count for FrameTimeout.", needs: needsBubble, check: checkBusyReceiverMidFrame},
-	{Name: "SlowHandshake", Text: "A peer that connects and does not shake hands is gone after HandshakeTimeout, and holds up nobody.", needs: needsBubble, check: checkSlowHandshake},
+	{
+		Name:  "WriteStall",
+		Text:  "A write that makes no progress for WriteStall ends the connection with ErrStalled.",
+		needs: needsBubble,
+		check: checkWriteStall,
+	},
+	{
+		Name:  "SlowReader",
+		Text:  "A peer that reads slowly is not one that does not read.",
+		needs: needsBubble,
+		check: checkSlowReader,
+	},
+	{
+		Name: "SlowFrame",
+		Text: "A frame that takes longer than FrameTimeout from its first byte to its last ends the connection with " +
+			"ErrSlow.",
+		needs: needsBubble,
+		check: checkSlowFrame,
+	},
+	{
+		Name:  "BusyReceiverMidFrame",
+		Text:  "Time during which nobody receives does not count for FrameTimeout.",
+		needs: needsBubble,
+		check: checkBusyReceiverMidFrame,
+	},
+	{
+		Name:  "SlowHandshake",
+		Text:  "A peer that connects and does not shake hands is gone after HandshakeTimeout, and holds up nobody.",
+		needs: needsBubble,
+		check: checkSlowHandshake,
+	},
 }
 
 func checkWriteStall(r *rig) {

@@ -12,8 +12,9 @@ const (
 	outcomeReleased
 	outcomeFailed
 	outcomeRejected
-	maxOutcome = outcomeRejected
 )
+
+const maxOutcome = outcomeRejected
 
 // maxReason bounds the text of a rejection.
 const maxReason = 1 << 10

@@ -17,7 +17,8 @@ func (c *clientConn) Subscribe(ctx context.Context, s transport.Subscription) (s
 		size += textLen(h.Name) + textLen(h.Value)
 	}
 	if size > c.may.HeaderBytes || len(s.Headers) > c.may.Headers {
-		return "", c.notSent("subscribe", tooLarge("the subscription is over the limit of %d headers in %d bytes", c.may.Headers, c.may.HeaderBytes))
+		err := tooLarge("the subscription is over the limit of %d headers in %d bytes", c.may.Headers, c.may.HeaderBytes)
+		return "", c.notSent("subscribe", err)
 	}
 	if err := c.wish(&s); err != nil {
 		return "", c.notSent("subscribe", err)
