@@ -70,7 +70,7 @@ func named(names []string) []Rule {
 }
 
 // try tests a rule without telling t, which lends its bubble and may be nil.
-func (r Rule) try(ctx context.Context, t *testing.T, h *Harness) Result {
+func (r Rule) try(ctx context.Context, t *testing.T, h *Harness) Result { //nolint:thelper // t may be nil
 	start := time.Now()
 	rec := &recorder{outer: ctx, host: t}
 	rec.do(func(t TB) { r.Check(t, h) })

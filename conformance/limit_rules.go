@@ -35,12 +35,12 @@ func checkSendTooLarge(r *rig) {
 	half := transport.Header{Name: "half", Value: strings.Repeat("x", limits.HeaderBytes/2)}
 	for _, w := range r.ways(client, server) {
 		for name, m := range map[string]*transport.Message{
-			"a body one byte over the limit":   {Body: pattern(limits.Message + 1)},
-			"a body of twice the limit":        {Body: pattern(2 * limits.Message)},
-			"one header too many":              {Headers: tooMany},
-			"a header over the limit": {Headers: []transport.Header{{Name: "n", Value: strings.Repeat("x", limits.HeaderBytes+1)}}},
-			"a subject over that limit":        {Subject: strings.Repeat("x", limits.HeaderBytes+1)},
-			"headers that sum up to more":      {Headers: []transport.Header{half, half}},
+			"a body one byte over the limit": {Body: pattern(limits.Message + 1)},
+			"a body of twice the limit":      {Body: pattern(2 * limits.Message)},
+			"one header too many":            {Headers: tooMany},
+			"a header over the limit":        {Headers: []transport.Header{{Name: "n", Value: strings.Repeat("x", limits.HeaderBytes+1)}}},
+			"a subject over that limit":      {Subject: strings.Repeat("x", limits.HeaderBytes+1)},
+			"headers that sum up to more":    {Headers: []transport.Header{half, half}},
 		} {
 			m.To = w.dest
 			r.wantErr(fmt.Sprintf("%s: Send of %s", w.name, name), w.from.Send(r.soon(), m), transport.ErrTooLarge)
