@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -112,6 +113,43 @@ func TestCheckEnds(t *testing.T) {
 			t.Errorf("Check with an ended ctx = %v, want nothing", got)
 		}
 	})
+}
+
+// TestRawDial sends hostile bytes to a server that somebody else runs.
+func TestRawDial(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		timeout time.Duration // for the handshake
+		want    string
+		log     string
+	}{
+		{"cuts off", 20 * time.Millisecond, "HostileBytes pass", ""},
+		{"is patient", time.Minute, "HostileBytes fail", "nothing: the connection is still open after"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var network mem.Network
+			ln, err := network.Listen("raw")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := transport.NewListener(ln, mem.Transport{}, &transport.ListenOptions{
+				HandshakeTimeout: c.timeout, Options: transport.Options{Linger: c.timeout},
+			})
+			defer l.Close()
+			h := conformance.Harness{Pair: pairOverTCP, Patience: 200 * time.Millisecond}
+			h.RawDial = func(conformance.TB) net.Conn {
+				nc, err := network.Dial(t.Context(), "raw")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return nc
+			}
+			got, logs := results(t.Context(), h, "HostileBytes")
+			if got[0] != c.want || !strings.Contains(logs[0], c.log) {
+				t.Errorf("Check(HostileBytes) = %v %s, want %s with %q", got, logs, c.want, c.log)
+			}
+		})
+	}
 }
 
 // TestLeak finds a goroutine in real time as well.

@@ -32,8 +32,9 @@ type Harness struct {
 	// a broker. It should respect those fields of o that it can. Rules that
 	// make their own byte streams use Transport nevertheless.
 	Pair func(t TB, o PairOptions) (client, server transport.Conn, err error)
-	// RawDial connects to a fresh server that has not shaken hands, for the
-	// rules about hostile bytes. Nil means one made of Transport.
+	// RawDial connects to a server that has not shaken hands yet, for the rules
+	// about hostile bytes. Patience must be longer than the server gives for
+	// the handshake. Nil means a server made of Transport.
 	RawDial func(t TB) net.Conn
 	// Patience is how long a rule waits for what must happen, which only a
 	// rule that fails does. Zero means 10 s. A broker far away may need more.

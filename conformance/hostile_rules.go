@@ -78,10 +78,11 @@ func (r *rig) assault(name string, opening []byte) {
 	runtime.ReadMemStats(&before)
 	nc := r.hostile()
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(r.patience()))
+	limit := 2 * r.patience()
+	_ = nc.SetDeadline(time.Now().Add(limit))
 	r.Go(func() { _, _ = nc.Write(opening) })
 	if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
-		r.Errorf("%s: the connection is still open after %v", name, r.patience())
+		r.Errorf("%s: the connection is still open after %v", name, limit)
 	}
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > assaultMemory {
