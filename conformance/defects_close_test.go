@@ -97,7 +97,10 @@ var lossDefects = []defect{
 		return m, err
 	})},
 	{"takes memory on the peer's word", "HostileBytes", func() *broken {
-		return &broken{failed: func(net.Conn) { hoard.Store(new([2 << 20]byte)) }}
+		return &broken{stream: func(nc net.Conn) net.Conn { // before the peer can see the end
+			hoard.Store(new([2 << 20]byte))
+			return nc
+		}}
 	}},
 	{"does not cut off a hostile peer", "HostileBytes", func() *broken {
 		return &broken{stream: func(nc net.Conn) net.Conn { return &sticky{Conn: nc} }}
