@@ -110,7 +110,9 @@ func TestPeerThatNeverReads(t *testing.T) {
 // is told about it is not listened to for longer than there is room for that.
 func TestRefusalsAreBounded(t *testing.T) {
 	inBubbles(t, func(t *testing.T, w wire) {
-		const said = 10_000
+		// About 7,600 fit between the two: 1,024 refusals that wait, and what
+		// the pipe and the buffers of both ends hold each way.
+		const said = 15_000
 		o := still()
 		o.SendBuffer = 4096
 		h := serveOn(t, w, &transport.ListenOptions{Options: o}, rpc.NewMux(nil), nil)
@@ -126,7 +128,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		}()
 		synctest.Wait()
 		t.Logf("%d bodies were taken", taken.n())
-		if after := heap(); taken.n() > said*3/4 || after > before+4<<20 {
+		if after := heap(); taken.n() > said*2/3 || after > before+4<<20 {
 			t.Errorf("%d bodies were taken from a peer that does not read, and the heap grew by %d KiB", taken.n(), (after-before)>>10)
 		}
 		for range said {
