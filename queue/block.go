@@ -22,10 +22,10 @@ type submitters struct {
 
 // await waits until b is admitted, refused or tired of waiting. It must be
 // called without mu.
-func (q *Queue) await(b *submitter) error {
+func (q *Queue) await(b *submitter, p Policy) error {
 	ctx := b.ctx // b's own until its answer is taken
 	var late <-chan time.Time
-	if q.policy == BlockFor {
+	if p == BlockFor {
 		t := time.NewTimer(q.blockFor)
 		defer t.Stop()
 		late = t.C

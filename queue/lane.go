@@ -52,7 +52,7 @@ func (l *Lane) Submit(ctx context.Context, j Job) error {
 		return nil
 	}
 	one := [1]Job{j}
-	return l.submit(ctx, one[:])
+	return l.submit(ctx, one[:], q.policy)
 }
 
 // SubmitAll is Submit for several jobs that belong together: all of them are
@@ -69,7 +69,21 @@ func (l *Lane) SubmitAll(ctx context.Context, jobs []Job) error {
 		return l.q.refuse(len(jobs), err)
 	}
 	l.q.mu.Lock()
-	return l.submit(ctx, jobs)
+	return l.submit(ctx, jobs, l.q.policy)
+}
+
+// SubmitWait is [Lane.SubmitAll] under the policy [Block], whichever the queue
+// has: for work that its sender counts as under way, so that nothing is gained
+// by refusing it.
+func (l *Lane) SubmitWait(ctx context.Context, jobs []Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	if err := ended(ctx); err != nil {
+		return l.q.refuse(len(jobs), err)
+	}
+	l.q.mu.Lock()
+	return l.submit(ctx, jobs, Block)
 }
 
 // handOver gives j to a worker directly if that is fair and possible. Callers
@@ -90,9 +104,9 @@ func (l *Lane) handOver(ctx context.Context, j Job) *worker {
 	return w
 }
 
-// submit queues jobs, or does what the policy says. It is called with mu held
+// submit queues jobs, or does what policy p says. It is called with mu held
 // and releases it.
-func (l *Lane) submit(ctx context.Context, jobs []Job) error {
+func (l *Lane) submit(ctx context.Context, jobs []Job, p Policy) error {
 	q, n := l.q, len(jobs)
 	switch {
 	case l.closed || q.closed:
@@ -100,7 +114,7 @@ func (l *Lane) submit(ctx context.Context, jobs []Job) error {
 	case n > l.depth:
 		return q.refuseLocked(n, ErrFull)
 	case !l.fits(n):
-		return l.overflow(ctx, jobs)
+		return l.overflow(ctx, jobs, p)
 	}
 	l.push(ctx, jobs)
 	wake := q.settle()
@@ -122,7 +136,7 @@ func (l *Lane) fits(n int) bool {
 
 // overflow does what is to be done with jobs that do not fit. It is called with
 // mu held and releases it.
-func (l *Lane) overflow(ctx context.Context, jobs []Job) error {
+func (l *Lane) overflow(ctx context.Context, jobs []Job, p Policy) error {
 	q, n := l.q, len(jobs)
 	dead := l.shed()
 	need := max(l.waiting+n-l.depth, q.waiting+n-q.startable(l, n)-q.depth)
@@ -132,10 +146,10 @@ func (l *Lane) overflow(ctx context.Context, jobs []Job) error {
 	switch {
 	case l.fits(n):
 		l.push(ctx, jobs)
-	case q.policy == DropOldest && need <= l.waiting:
+	case p == DropOldest && need <= l.waiting:
 		old = l.detach(need, &q.count.dropped)
 		l.push(ctx, jobs)
-	case q.policy == Block || q.policy == BlockFor:
+	case p == Block || p == BlockFor:
 		b = q.newSubmitter(l, ctx, jobs)
 	default:
 		err = ErrFull
@@ -147,7 +161,7 @@ func (l *Lane) overflow(ctx context.Context, jobs []Job) error {
 	q.dropAll(dead, nil)
 	q.dropAll(old, ErrDropped)
 	if b != nil {
-		err = q.await(b)
+		err = q.await(b, p)
 	}
 	return err
 }

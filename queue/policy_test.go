@@ -401,3 +401,34 @@ func TestIdleWorkerTakesABlockedJob(t *testing.T) {
 		closeNow(t, q)
 	})
 }
+
+// TestSubmitWaitWaitsUnderEveryPolicy: what was counted on before is not
+// refused for want of a place.
+func TestSubmitWaitWaitsUnderEveryPolicy(t *testing.T) {
+	for _, p := range []queue.Policy{queue.Reject, queue.BlockFor, queue.DropOldest} {
+		t.Run(p.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := &trace{}
+				q, l, a := full(t, tr, queue.Options{Policy: p, BlockFor: time.Second})
+				// Nothing can be dropped for a job in a lane of its own.
+				other := q.Lane(nil)
+				go func() { tr.add(fmt.Sprintf("SubmitWait(d) = %v", other.SubmitWait(t.Context(), []queue.Job{tr.job("d")}))) }()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("gave up"))
+				defer cancel()
+				go func() { tr.add(fmt.Sprintf("SubmitWait(e) = %v", other.SubmitWait(ctx, []queue.Job{tr.job("e")}))) }()
+				time.Sleep(time.Hour)
+				tr.want(t, "after an hour", "SubmitWait(e) = gave up")
+				a.release()
+				synctest.Wait()
+				tr.wantSet(t, "after a", "SubmitWait(d) = <nil>", "run b", "run c", "run d")
+				closeNow(t, q)
+				if err := l.SubmitWait(t.Context(), []queue.Job{tr.job("f")}); !errors.Is(err, queue.ErrClosed) {
+					t.Errorf("SubmitWait on a closed queue = %v, want %v", err, queue.ErrClosed)
+				}
+				if err := l.SubmitWait(t.Context(), nil); err != nil {
+					t.Errorf("SubmitWait of nothing = %v, want nil", err)
+				}
+			})
+		})
+	}
+}
