@@ -26,6 +26,9 @@ func (q *Queue) Lane(o *LaneOptions) *Lane {
 	return &Lane{q: q, depth: o.depth(q.depth), width: o.width()}
 }
 
+// Depth returns how many jobs of the lane may wait.
+func (l *Lane) Depth() int { return l.depth }
+
 // Submit queues j, or starts it at once if a worker is free and it is j's turn.
 // ctx is kept with the job: it bounds the wait for a place under a policy that
 // waits, it is what Run receives, and if it ends before j's turn comes, j is

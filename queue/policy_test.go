@@ -412,7 +412,9 @@ func TestSubmitWaitWaitsUnderEveryPolicy(t *testing.T) {
 				q, l, a := full(t, tr, queue.Options{Policy: p, BlockFor: time.Second})
 				// Nothing can be dropped for a job in a lane of its own.
 				other := q.Lane(nil)
-				go func() { tr.add(fmt.Sprintf("SubmitWait(d) = %v", other.SubmitWait(t.Context(), []queue.Job{tr.job("d")}))) }()
+				go func() {
+					tr.add(fmt.Sprintf("SubmitWait(d) = %v", other.SubmitWait(t.Context(), []queue.Job{tr.job("d")})))
+				}()
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("gave up"))
 				defer cancel()
 				go func() { tr.add(fmt.Sprintf("SubmitWait(e) = %v", other.SubmitWait(ctx, []queue.Job{tr.job("e")}))) }()

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/polyport/polyport/queue"
@@ -62,13 +63,18 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 	b.n = len(jobs)
 	b.left.Store(int32(len(jobs)))
 	s := b.session
-	err := s.serving.admit(b.n)
+	err := s.serving.admit(b.n, b.message.Unsettled())
 	if err == nil {
-		if err = s.lane.SubmitAll(s.ctx, jobs); err == nil {
+		err = s.lane.SubmitAll(s.ctx, jobs)
+		if err == nil || s.parked.takes(b.message, err, jobs...) {
 			return
 		}
 		s.serving.leave(b.n)
 		s.serving.done(b.n)
+	}
+	if b.message.Unsettled() && !errors.Is(err, queue.ErrFull) {
+		b.discard()
+		return // whoever is next will get it
 	}
 	b.n, b.refused = 0, true
 	e := refusal(err)
@@ -83,6 +89,15 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 		b.slots[r.slot] = out
 	}
 	b.finish()
+}
+
+// discard gives back what put took.
+func (b *batchAnswer) discard() {
+	for _, out := range b.slots {
+		if out != nil {
+			out.free()
+		}
+	}
 }
 
 // done takes the answer to one request, nil for a notification.

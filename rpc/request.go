@@ -95,8 +95,14 @@ func wrapScalar(params []byte) []byte {
 }
 
 // Drop is called when the request will never run: it was admitted, but the
-// connection or the queue has ended since.
+// connection or the queue has ended since. One that is not settled goes to
+// whoever is next.
 func (r *request) Drop(err error) {
+	if r.message.Unsettled() && r.batch == nil {
+		r.session.serving.leave(1)
+		r.session.serving.done(1)
+		return
+	}
 	if r.msg.Kind == envelope.Notification {
 		r.done(nil)
 		return

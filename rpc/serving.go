@@ -25,14 +25,15 @@ type serving struct {
 	idle       chan struct{} // closed when nothing is unanswered; nil if nobody waits
 }
 
-// admit takes n requests in, or none.
-func (s *serving) admit(n int) error {
+// admit takes n requests in, or none. Of those that their sender counts as
+// under way it bounds the number itself.
+func (s *serving) admit(n int, counted bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return errShuttingDown
-	case s.places+n > s.limit:
+	case !counted && s.places+n > s.limit:
 		return errInFlight
 	}
 	s.places += n

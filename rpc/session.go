@@ -31,6 +31,7 @@ type session struct {
 	calls   calls
 	serving serving
 	late    lateReplies
+	parked  parked
 	scratch []envelope.Message // of the receiving goroutine
 	stats   counters
 	closing atomic.Bool // by Client.Close
@@ -58,6 +59,7 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 	s.calls.init(o.outgoing)
 	s.serving.limit = o.inFlight
 	s.late.s, s.late.most = s, max(o.inFlight, 1024)
+	s.parked.s = s
 	return s
 }
 
@@ -85,6 +87,7 @@ func (s *session) end(err error) {
 	s.calls.close(err)
 	s.lane.Close(err)
 	s.late.end()
+	s.parked.wg.Wait()
 	if err := s.conn.Close(); err != nil {
 		s.log.Debug("closing the connection", "err", err)
 	}
@@ -118,13 +121,17 @@ func (s *session) serve(m *transport.Message, msg envelope.Message) {
 		return
 	}
 	r := &request{Context: s.ctx, session: s, message: m, msg: msg}
-	err := s.serving.admit(1)
+	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
-		if err = s.lane.Submit(r, r); err == nil {
+		err = s.lane.Submit(r, r)
+		if err == nil || s.parked.takes(m, err, r) {
 			return
 		}
 		s.serving.leave(1)
 		s.serving.done(1)
+	}
+	if m.Unsettled() {
+		return // whoever is next will get it
 	}
 	if msg.Kind == envelope.Notification {
 		s.drop(msg.Method, err)

@@ -71,6 +71,12 @@ func (m *Message) Settle(o Outcome) error {
 	return s.SettleMessage(m.token, o)
 }
 
+// Unsettled reports whether m came by a [Subscription] whose messages are
+// acknowledged, and has not been settled. The other side counts it as under way
+// until then, gives no more such messages than it has credit for, and gives m to
+// somebody else when the connection ends first.
+func (m *Message) Unsettled() bool { return m.settler != nil && m.Subscription != "" }
+
 // A Settler carries out [Message.Settle] for a wire. It is called at most once
 // for each token, by any goroutine.
 type Settler interface {

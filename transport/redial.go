@@ -37,7 +37,10 @@ type RedialOptions struct {
 // was sent before and not answered is unknown. The next Recv does the dialing,
 // and a Send waits for it, within its ctx. The ctx of Recv bounds an attempt,
 // too. Nothing is ever sent twice. The first attempt is made before Redial
-// returns, and its failure is returned.
+// returns, and its failure is returned. A peer that refuses ([ErrRefused]) on
+// the first connection, before anything else came from it, has refused what
+// was asked for, such as a subscription, and that is the end. Connections that
+// are lost as soon as they are made are made again at the pace of failures.
 func Redial(ctx context.Context, rawURL string, o *RedialOptions) (Conn, error) {
 	if o == nil {
 		o = new(RedialOptions)
@@ -72,6 +75,7 @@ type redialer struct {
 
 	receiving chan struct{} // held by Recv
 	outage    outage        // protected by receiving
+	heard     bool          // something was received, or lost; protected by receiving
 
 	mu       sync.Mutex // protects the fields below
 	followed Conn       // what Recv reads from, also when a sender found it dead
@@ -173,8 +177,13 @@ func (r *redialer) Recv(ctx context.Context) (*Message, error) {
 	c := r.follows()
 	m, err := c.Recv(ctx)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		r.heard = r.heard || err == nil
 		return m, err
 	}
+	if !r.heard && errors.Is(err, ErrRefused) {
+		r.cancel(cause(err))
+	}
+	r.heard = true
 	if closed := context.Cause(r.ctx); closed != nil {
 		return nil, r.opError("receive", closed)
 	}
@@ -192,19 +201,25 @@ func (r *redialer) follows() Conn {
 	return r.followed
 }
 
-// An outage is a time without connection. It outlives a Recv whose ctx ends.
+// An outage is a time without connection, or with none that lasted. It outlives
+// a Recv whose ctx ends.
 type outage struct {
-	began  time.Time // zero when there is none
-	next   time.Time // when the next attempt is due
-	pauses backoff.ExponentialBackOff
+	began, ended time.Time // ended is zero while it lasts
+	next         time.Time // when the next attempt is due
+	pauses       backoff.ExponentialBackOff
 }
 
 // begin starts an outage, unless one is under way.
 func (o *outage) begin(first, most time.Duration) {
-	if !o.began.IsZero() {
+	now := time.Now()
+	switch {
+	case !o.began.IsZero() && o.ended.IsZero():
+		return
+	case !o.began.IsZero() && now.Sub(o.ended) < most:
+		o.began, o.ended, o.next = now, time.Time{}, now.Add(o.pauses.NextBackOff())
 		return
 	}
-	o.began, o.next = time.Now(), time.Now()
+	o.began, o.ended, o.next = now, time.Time{}, now
 	o.pauses = backoff.ExponentialBackOff{InitialInterval: first, MaxInterval: most, Multiplier: 1.5, RandomizationFactor: 0.5}
 	o.pauses.Reset()
 }
@@ -229,7 +244,7 @@ func (r *redialer) again(ctx context.Context) error {
 		}
 		err := r.attempt(ctx)
 		if err == nil {
-			o.began = time.Time{}
+			o.ended = time.Now()
 			return nil
 		}
 		r.log.Warn("cannot reconnect", "to", r.url.Host, "err", err)

@@ -273,3 +273,61 @@ func TestRedialRecvContext(t *testing.T) {
 		checkRecv(t, r, "hi")
 	})
 }
+
+// A connection that is lost as soon as it is made must not be made again and
+// again at full speed.
+func TestRedialPacesConnectionsThatDoNotLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialer{}
+		for range 30 {
+			s := newStub("brief")
+			s.lose(transport.ErrClosed)
+			d.conns = append(d.conns, s)
+		}
+		r := d.redial(t, transport.RedialOptions{})
+		for range 30 {
+			checkLost(t, r)
+		}
+		if took := time.Since(d.times[1]); took < time.Minute {
+			t.Errorf("30 connections were made and lost in %v, want a pause of up to 10 s before each", took)
+		}
+	})
+}
+
+// What the first connection was asked for and refused would be refused by the
+// next one, too.
+func TestRedialEndsWhenRefusedAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hear bool // something before
+		end  bool
+	}{{"at once", false, true}, {"later", true, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newStub("a"), newStub("b")
+				d := &dialer{conns: []transport.Conn{a, b}}
+				r := d.redial(t, transport.RedialOptions{})
+				if tt.hear {
+					go func() { a.in <- line("hi") }()
+					checkRecv(t, r, "hi")
+				}
+				a.lose(transport.WithReason(transport.ErrRefused, "no such queue"))
+				_, err := r.Recv(t.Context())
+				if !errors.Is(err, transport.ErrRefused) || errors.Is(err, transport.ErrReconnecting) == tt.end {
+					t.Errorf("Recv = %v, want the refusal, reconnecting: %v", err, !tt.end)
+				}
+				if tt.end {
+					if _, err := r.Recv(t.Context()); !errors.Is(err, transport.ErrRefused) {
+						t.Errorf("Recv after the end = %v, want the refusal", err)
+					}
+				}
+				if err := r.Close(); err != nil {
+					t.Errorf("Close = %v", err)
+				}
+				if !a.closed() {
+					t.Error("the refused connection was not closed")
+				}
+			})
+		})
+	}
+}

@@ -3,12 +3,14 @@ package stomp
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-stomp/stomp/v3/frame"
 
@@ -19,11 +21,16 @@ import (
 // keeps names of this kind apart by connection, so it need not be unique.
 const replyQueue = tempPrefix + "rpc"
 
+// defaultHost is the virtual host asked for by default. RabbitMQ knows the one
+// of this name and refuses any other, such as the host name that the
+// specification recommends; others pass it over ("CONNECT or STOMP Frame").
+const defaultHost = "/"
+
 // Client opens a STOMP session with the server or broker at the other end of
 // nc.
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u), receipts: make(chan struct{}, o.Limits.Unsettled)}
+	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u), receipts: make(chan struct{}, o.Limits.Unsettled), log: o.Logger}
 	c.handle = c.act
 	if err := c.connect(ctx, u, o); err != nil {
 		c.stream.Fail(err)
@@ -58,8 +65,10 @@ type clientConn struct {
 
 	receipts chan struct{} // one for each of confirms
 
-	replies   sync.Mutex // protects the field below
-	replyable bool       // replyQueue is subscribed
+	broker    broker
+	replies   sync.Mutex // held while replyQueue is being subscribed
+	replyable atomic.Bool
+	log       *slog.Logger
 }
 
 // unsettled is what the acknowledgement of a message needs.
@@ -73,7 +82,7 @@ func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialO
 	if _, ok := highest(offer); !ok {
 		return invalid("URL parameter version=%q; known are 1.0, 1.1, 1.2", offer)
 	}
-	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Hostname(), "localhost"),
+	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Query().Get("host"), defaultHost),
 		frame.HeartBeat, beatHeader(o.Heartbeat, o.Heartbeat))
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -105,6 +114,7 @@ func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialO
 		return err
 	}
 	c.info.Peer = answer.Header.Get(frame.Server)
+	c.broker = brokerOf(c.info.Peer, o.Limits)
 	c.agree(v, transport.Negotiate(o.Heartbeat, wanted), transport.Negotiate(theirs, o.Heartbeat))
 	return nil
 }
@@ -127,13 +137,41 @@ func (c *clientConn) act(f *frame.Frame) (*transport.Message, error) {
 		c.confirm(f.Header.Get(frame.ReceiptId), nil)
 		return nil, nil
 	case frame.ERROR:
-		err := refusal(f)
-		if id := f.Header.Get(frame.ReceiptId); id != "" {
-			c.confirm(id, c.notSent("send", err))
-		}
-		return nil, err
+		return nil, c.refused(f)
 	}
 	return nil, malformed("unexpected %s from a server", f.Command)
+}
+
+// refused tells whose frame an ERROR is about, and returns why the connection
+// ends, or nil if it goes on.
+func (c *clientConn) refused(f *frame.Frame) error {
+	err := refusal(f)
+	if id := f.Header.Get(frame.ReceiptId); id != "" {
+		if c.confirm(id, c.notSent("send", err)) && c.broker.survivesErrors() {
+			return nil
+		}
+		return err
+	}
+	// One who serves must not be lost to all for an answer to somebody who has
+	// gone; one who only calls has to learn that nobody will answer.
+	if c.broker.survivesErrors() && c.serves() {
+		c.log.Warn("the broker refused something that was sent", "remote", c.info.Remote, "err", err)
+		return nil
+	}
+	return err
+}
+
+// serves reports whether there is a subscription to something else than
+// answers.
+func (c *clientConn) serves() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subs {
+		if s.Destination != replyQueue {
+			return true
+		}
+	}
+	return false
 }
 
 // received makes a Message of a MESSAGE frame, and keeps what its
@@ -178,7 +216,8 @@ func (c *clientConn) acknowledgement(f *frame.Frame, sub string) *frame.Frame {
 	return frame.New(frame.ACK, frame.MessageId, id, frame.Subscription, sub)
 }
 
-// SettleMessage sends ACK for an accepted message and NACK for any other.
+// SettleMessage sends ACK for an accepted message and, as far as the broker has
+// a use for it, NACK for any other.
 func (c *clientConn) SettleMessage(token uint64, o transport.Outcome) error {
 	f := c.unsettle(token)
 	if f == nil {
@@ -188,7 +227,9 @@ func (c *clientConn) SettleMessage(token uint64, o transport.Outcome) error {
 		if c.v == v10 {
 			return c.notSent("settle", transport.WithReason(transport.ErrUnsupported, "STOMP 1.0 has no NACK"))
 		}
-		f.Command = frame.NACK
+		if f = c.broker.nack(f, o); f == nil {
+			return nil
+		}
 	}
 	return c.control("settle", f)
 }
@@ -216,8 +257,17 @@ func (c *clientConn) Send(ctx context.Context, m *transport.Message) error {
 
 func (c *clientConn) send(ctx context.Context, m *transport.Message, receipt string) error {
 	size, err := check(c.v, m, c.info.Limits)
+	if err == nil && c.broker.maxFrame > 0 && size > c.broker.maxFrame {
+		err = tooLarge("a frame of about %d bytes makes %s cut the connection, whose limit is %d "+
+			"unless stomp.max_frame_size says otherwise there and Limits.Message here", size, c.info.Peer, c.broker.maxFrame)
+	}
 	if err != nil {
 		return c.notSent("send", err)
+	}
+	if m.ReplyTo == replyQueue && !c.replyable.Load() { // it was asked of an earlier connection
+		if _, err := c.ReplyAddress(ctx); err != nil {
+			return err
+		}
 	}
 	return c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
 		dst = appendCommand(dst, frame.SEND)
@@ -253,16 +303,18 @@ func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 	return err
 }
 
-// confirm tells who waits for a receipt.
-func (c *clientConn) confirm(id string, err error) {
+// confirm tells who waits for a receipt, if anybody does.
+func (c *clientConn) confirm(id string, err error) bool {
 	c.mu.Lock()
 	done := c.confirms[id]
 	delete(c.confirms, id)
 	c.mu.Unlock()
-	if done != nil {
-		<-c.receipts
-		done(err)
+	if done == nil {
+		return false
 	}
+	<-c.receipts
+	done(err)
+	return true
 }
 
 // ended tells all who wait that no receipt will come.
@@ -312,6 +364,9 @@ func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error
 		f.Header.Add(prefetchCount, credit)
 		f.Header.Add(prefetchSize, credit)
 	}
+	if c.broker.survivesErrors() {
+		f.Header.Add(frame.Receipt, "subscribe-"+s.ID) // or a refusal could not be told from others
+	}
 	for _, h := range s.Headers {
 		f.Header.Add(h.Name, h.Value)
 	}
@@ -354,20 +409,20 @@ func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
 	return c.write(ctx, "subscribe", frame.New(frame.UNSUBSCRIBE, frame.Id, id, frame.Destination, s.Destination))
 }
 
-// ReplyAddress subscribes this connection's reply queue and returns its name.
+// ReplyAddress subscribes this connection's reply queue, where that is needed,
+// and returns its name.
 func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
-	c.replies.Lock()
-	defer c.replies.Unlock()
-	if c.replyable {
+	if c.replyable.Load() {
 		return replyQueue, nil
 	}
-	// RabbitMQ knows no SUBSCRIBE for these: naming one in reply-to is enough.
-	if !strings.HasPrefix(c.info.Peer, "RabbitMQ/") {
+	c.replies.Lock()
+	defer c.replies.Unlock()
+	if !c.replyable.Load() && !c.broker.listensUnasked() {
 		if _, err := c.Subscribe(ctx, transport.Subscription{Destination: replyQueue}); err != nil {
 			return "", err
 		}
 	}
-	c.replyable = true
+	c.replyable.Store(true)
 	return replyQueue, nil
 }
 
