@@ -22,8 +22,14 @@ import (
 type Config struct {
 	// Listen are the addresses to listen at: HOST:PORT, which means the wire
 	// stomp, or a URL such as stomps://HOST:PORT. Port 0 picks a free one. None
-	// means 127.0.0.1:7070.
+	// means 127.0.0.1:7070, unless there is something to consume.
 	Listen []string `koanf:"listen"`
+	// Consume are queues of brokers whose requests are served, too: URLs such
+	// as stomp://USER:PASSWORD@HOST:PORT/queue/calc. They are secret for the
+	// passwords in them.
+	Consume []Secret `koanf:"consume"`
+	// Consumer says how.
+	Consumer ConsumerConfig `koanf:"consumer"`
 	// StopTimeout bounds an orderly stop, in which requests that were accepted
 	// are answered. Zero means 15 s.
 	StopTimeout time.Duration `koanf:"stop_timeout"`
@@ -102,6 +108,25 @@ type QueueConfig struct {
 	Workers int `koanf:"workers"`
 }
 
+// ConsumerConfig says how the queues of brokers are consumed.
+type ConsumerConfig struct {
+	// AtLeastOnce has a request acknowledged after its answer was handed over:
+	// the broker gives it to another server if this one or its connection ends
+	// before, so handlers must bear being called twice. By default a request
+	// counts as done when the broker has sent it: it is executed at most once.
+	AtLeastOnce bool `koanf:"at_least_once"`
+	// Prefetch is how many requests a broker may have under way to this server
+	// for each queue, with AtLeastOnce; the others wait in the broker, or go to
+	// other servers. Zero means 128.
+	Prefetch int `koanf:"prefetch"`
+	// CA holds the authorities that brokers' certificates must come from. Empty
+	// means those of the system.
+	CA string `koanf:"ca"`
+	// Cert and Key are the certificate to show to brokers, and its key.
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+}
+
 // TLSConfig names the PEM files for TLS.
 type TLSConfig struct {
 	// Cert and Key are the server's certificate, with its chain, and its key.
@@ -135,7 +160,7 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // WithDefaults returns c with its zero fields set.
 func (c Config) WithDefaults() Config {
-	if len(c.Listen) == 0 {
+	if len(c.Listen) == 0 && len(c.Consume) == 0 {
 		c.Listen = []string{"127.0.0.1:7070"}
 	}
 	c.StopTimeout = cmp.Or(c.StopTimeout, 15*time.Second)
@@ -144,6 +169,7 @@ func (c Config) WithDefaults() Config {
 	c.Limits = c.Limits.withDefaults()
 	c.Queue.Depth = cmp.Or(c.Queue.Depth, 1024)
 	c.Queue.Workers = cmp.Or(c.Queue.Workers, 256)
+	c.Consumer.Prefetch = cmp.Or(c.Consumer.Prefetch, 128)
 	return c
 }
 
@@ -173,11 +199,18 @@ func (c Config) Validate() error {
 		}
 		secured = secured || IsTLS(u.Scheme)
 	}
+	for _, raw := range c.Consume {
+		if _, err := consumeURL(raw); err != nil {
+			return &ConfigError{Key: "consume", Err: err}
+		}
+	}
 	switch {
 	case !slices.Contains([]string{"", "text", "json"}, c.Log.Format):
 		return &ConfigError{Key: "log.format", Err: fmt.Errorf("expected text or json, got %q", c.Log.Format)}
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return &ConfigError{Key: "tls", Err: errors.New("cert and key go together")}
+	case (c.Consumer.Cert == "") != (c.Consumer.Key == ""):
+		return &ConfigError{Key: "consumer", Err: errors.New("cert and key go together")}
 	case secured && c.TLS.Cert == "":
 		return &ConfigError{Key: "tls.cert", Err: errors.New("an address with TLS needs a certificate and its key")}
 	case c.TLS.Cert == "" && c.TLS.ClientCA != "":

@@ -28,7 +28,8 @@ var defaults = app.Config{
 		Connections: 10_000, Handshakes: 1024, HandshakeTimeout: 10 * time.Second,
 		Depth: 1000, Batch: 1000, InFlight: 1024,
 	},
-	Queue: app.QueueConfig{Depth: 1024, Workers: 256},
+	Queue:    app.QueueConfig{Depth: 1024, Workers: 256},
+	Consumer: app.ConsumerConfig{Prefetch: 128},
 }
 
 // with is the defaults, changed.
@@ -90,6 +91,14 @@ func TestLoadPrecedence(t *testing.T) {
 		{
 			"a duration of each source", text, env("POLYPORT_HEARTBEAT=-1s"), flags("limits.handshake_timeout", 3*time.Second),
 			base(func(c *app.Config) { c.Heartbeat, c.Limits.HandshakeTimeout = -time.Second, 3*time.Second }),
+		},
+		{
+			"with something to consume, nothing is listened at unless asked for", "consume: ['stomp://a/queue/b', 'stomp://c/d']", nil, nil,
+			with(func(c *app.Config) { c.Listen, c.Consume = nil, []app.Secret{"stomp://a/queue/b", "stomp://c/d"} }),
+		},
+		{
+			"both, of other sources", "listen: [a:1]", env("POLYPORT_CONSUME=stomp://x/y"), flags("consume", []string{"stomp://u:p,q@a/b"}),
+			with(func(c *app.Config) { c.Listen, c.Consume = []string{"a:1"}, []app.Secret{"stomp://u:p,q@a/b"} }),
 		},
 		{
 			"users of all sources are let in", "users: {ann: a, al.bert: b}", env("POLYPORT_USERS=bob:b:c, eve:"), nil,

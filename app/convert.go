@@ -17,6 +17,9 @@ func convert(t reflect.Type, v any) (any, error) {
 	if t == reflect.TypeFor[map[string]Secret]() {
 		return toUsers(v)
 	}
+	if t == reflect.TypeFor[[]Secret]() {
+		return toSecrets(v)
+	}
 	if v != nil && reflect.TypeOf(v) == t {
 		return v, nil
 	}
@@ -113,6 +116,23 @@ func toList(v any) (any, error) {
 		return all, nil
 	}
 	return nil, expected("a list of texts", v)
+}
+
+// toSecrets takes a list of texts. Its errors show no values.
+func toSecrets(v any) (any, error) {
+	texts, ok := v.([]string)
+	if !ok {
+		list, err := toList(v)
+		if err != nil {
+			return nil, errors.New("expected a list of texts")
+		}
+		texts, _ = list.([]string)
+	}
+	all := make([]Secret, len(texts))
+	for i, s := range texts {
+		all[i] = Secret(s)
+	}
+	return all, nil
 }
 
 // toUsers takes passwords by name, or a text NAME:PASSWORD,NAME:PASSWORD. Its

@@ -17,9 +17,11 @@
 //
 // # Life
 //
-// Start listens everywhere or nowhere, then writes one line for each address:
+// Start listens everywhere or nowhere, subscribes to the queues of brokers, if
+// there are any, then writes one line for each:
 //
 //	listening 127.0.0.1:7070 stomp
+//	consuming stomp://127.0.0.1:61613/queue/calc
 //
 // Stop closes the listeners, refuses new requests with
 // [rpc.CodeShuttingDown], answers those that were accepted, closes the
@@ -33,6 +35,13 @@
 // variables, then flags. The settings, with their defaults:
 //
 //	listen: ["127.0.0.1:7070"]   POLYPORT_LISTEN=a,b
+//	consume: []                  POLYPORT_CONSUME=a,b; queues of brokers
+//	consumer:                    POLYPORT_CONSUMER_…
+//	  at_least_once: false       acknowledge after the answer, not before
+//	  prefetch: 128              requests under way, with at_least_once
+//	  ca: ""                     PEM file
+//	  cert: ""                   PEM file
+//	  key: ""                    PEM file
 //	stop_timeout: 15s            POLYPORT_STOP_TIMEOUT
 //	heartbeat: 10s               POLYPORT_HEARTBEAT; negative for none
 //	log:

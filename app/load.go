@@ -40,7 +40,9 @@ func Load(from Sources) (Config, error) {
 	for _, s := range settings() {
 		l.known[s.key] = s
 	}
-	if err := l.k.Load(structs.Provider(Config{}.WithDefaults(), "koanf"), nil); err != nil {
+	defaults := Config{}.WithDefaults()
+	defaults.Listen = nil // it depends on the others
+	if err := l.k.Load(structs.Provider(defaults, "koanf"), nil); err != nil {
 		return Config{}, &ConfigError{Err: err}
 	}
 	for _, load := range []func(Sources) error{l.file, l.environ, l.flags} {

@@ -29,7 +29,7 @@ var SampleModule = fx.Module("sample", fx.Provide(AsMethods(SampleMethods)))
 // ServerModule provides the [*Server] and ties it to the lifecycle of the
 // application.
 var ServerModule = fx.Module("server",
-	fx.Provide(NewListenOptions, NewServer),
+	fx.Provide(NewListenOptions, NewRedialOptions, NewServer),
 	fx.Invoke(func(lc fx.Lifecycle, s *Server) { lc.Append(fx.StartStopHook(s.Start, s.Stop)) }),
 )
 

@@ -51,9 +51,16 @@ type Server struct {
 
 	mu        sync.Mutex // protects the fields below
 	listeners []*transport.Listener
+	consumers []consumer
 	endpoints []Endpoint
 	stopping  bool
 	err       error
+}
+
+// A consumer is the connection by which a queue of a broker is served.
+type consumer struct {
+	url  string // without password
+	conn transport.Conn
 }
 
 // Params are what [NewServer] needs.
@@ -66,6 +73,7 @@ type Params struct {
 	RPC     *rpc.Server
 	Queue   *queue.Queue
 	Options *transport.ListenOptions
+	Broker  *transport.RedialOptions
 	// Shutdowner, if there is one, is told when the server fails.
 	Shutdowner fx.Shutdowner `optional:"true"`
 }
@@ -76,23 +84,37 @@ func NewServer(p Params) *Server {
 	return &Server{p: p, done: make(chan struct{})}
 }
 
-// Start listens at all addresses, writes the line "listening ADDR WIRES" for
-// each, and serves them until Stop. If it cannot listen at one it listens at
-// none.
+// Start listens at all addresses and subscribes to all queues, writes the lines
+// "listening ADDR WIRES" and "consuming URL", and serves them until Stop. If one
+// of them cannot be had it takes none. Connections to brokers that are lost
+// later are made again; a broker that refuses the subscription ends the server.
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.listen(ctx); err != nil {
-		for _, l := range s.listeners {
-			_ = l.Close()
+	for _, step := range []func(context.Context) error{s.listen, s.consume, s.announce} {
+		if err := step(ctx); err != nil {
+			s.abandon()
+			return err
 		}
-		s.listeners, s.endpoints = nil, nil
-		return err
 	}
 	for _, l := range s.listeners {
-		s.wg.Go(func() { s.serve(l) })
+		s.wg.Go(func() { s.failed(l.Addr().String(), s.p.RPC.Serve(context.Background(), l)) })
+	}
+	for _, c := range s.consumers {
+		s.wg.Go(func() { s.failed(c.url, s.p.RPC.ServeConn(c.conn)) })
 	}
 	return nil
+}
+
+// abandon gives back what a failed start has taken. It needs mu.
+func (s *Server) abandon() {
+	for _, l := range s.listeners {
+		_ = l.Close()
+	}
+	for _, c := range s.consumers {
+		_ = c.conn.Close()
+	}
+	s.listeners, s.consumers, s.endpoints = nil, nil, nil
 }
 
 // listen needs mu.
@@ -109,25 +131,42 @@ func (s *Server) listen(ctx context.Context) error {
 		s.listeners = append(s.listeners, l)
 		s.endpoints = append(s.endpoints, Endpoint{Addr: l.Addr().String(), Wires: []string{u.Scheme}})
 	}
+	return nil
+}
+
+// announce needs mu.
+func (s *Server) announce(context.Context) error {
 	for _, e := range s.endpoints {
-		if err := s.p.Output.announce(e); err != nil {
-			return fmt.Errorf("app: cannot say that it listens: %w", err)
+		line := append([]any{"listening", e.Addr}, anys(e.Wires)...)
+		if err := s.p.Output.print(line, map[string]any{"listening": e.Addr, "wires": e.Wires}); err != nil {
+			return err
 		}
 		s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires)
+	}
+	for _, c := range s.consumers {
+		if err := s.p.Output.print([]any{"consuming", c.url}, map[string]any{"consuming": c.url}); err != nil {
+			return err
+		}
+		s.p.Log.Info("consuming", "queue", c.url, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
 	}
 	return nil
 }
 
-// announce writes the line for e.
-func (o Output) announce(e Endpoint) error {
+// print writes a line, or what says the same in JSON.
+func (o Output) print(line []any, object map[string]any) error {
 	if o.Stdout == nil {
 		return nil
 	}
+	var err error
 	if o.JSON {
-		return json.NewEncoder(o.Stdout).Encode(map[string]any{"listening": e.Addr, "wires": e.Wires})
+		err = json.NewEncoder(o.Stdout).Encode(object)
+	} else {
+		_, err = fmt.Fprintln(o.Stdout, line...)
 	}
-	_, err := fmt.Fprintln(o.Stdout, append([]any{"listening", e.Addr}, anys(e.Wires)...)...)
-	return err
+	if err != nil {
+		return fmt.Errorf("app: cannot say what is served: %w", err)
+	}
+	return nil
 }
 
 func anys(list []string) []any {
@@ -138,19 +177,19 @@ func anys(list []string) []any {
 	return all
 }
 
-func (s *Server) serve(l *transport.Listener) {
-	err := s.p.RPC.Serve(context.Background(), l)
+// failed ends the server when something that it serves has ended unasked.
+func (s *Server) failed(what string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping || s.err != nil {
 		return
 	}
 	if err == nil {
-		err = errors.New("the listener has ended")
+		err = errors.New("it has ended")
 	}
-	s.err = fmt.Errorf("app: serving %s: %w", l.Addr(), err)
+	s.err = fmt.Errorf("app: serving %s: %w", what, err)
 	close(s.done)
-	s.p.Log.Error("serving failed", "addr", l.Addr(), "err", err)
+	s.p.Log.Error("serving failed", "what", what, "err", err)
 	if s.p.Shutdowner != nil {
 		_ = s.p.Shutdowner.Shutdown(fx.ExitCode(1))
 	}

@@ -121,9 +121,8 @@ func notSentBatch(err error) *CallError {
 
 // sendBatch encodes and sends a batch, whose calls ws wait for.
 func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*waiter) *CallError {
-	out := newOutgoing()
+	out := c.outgoing()
 	defer out.free()
-	out.msg.To, out.msg.ContentType = c.to, contentType
 	var epoch uint64
 	var err error
 	if len(ws) > 0 {

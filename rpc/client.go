@@ -19,6 +19,8 @@ type Client struct {
 	s  *session
 	to string // destination of requests; "" is that of the connection
 
+	durable bool
+
 	owner *clientOwner // nil for the client of a [Request]
 }
 
@@ -42,6 +44,10 @@ type ClientOptions struct {
 	Mux *Mux
 	// Queue runs the handlers of Mux. Nil means one of the client's own.
 	Queue *queue.Queue
+	// Durable asks a broker to keep requests across its restart, for servers
+	// that serve them at least once. Answers are not kept: the connection that
+	// they are for ends with the broker.
+	Durable bool
 	// Limits bound what the peer may send.
 	Limits Limits
 	// Logger gets records of what has no other way out. Nil discards them.
@@ -103,7 +109,7 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 		owner.queue = q
 	}
 	inFlight := or(o.Limits.InFlight, 1024)
-	c := &Client{owner: owner, s: newSession(q.Context(), conn, sessionOptions{
+	c := &Client{owner: owner, durable: o.Durable, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
 		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger),
 	})}
@@ -183,9 +189,9 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	if err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	out := newOutgoing()
+	out := c.outgoing()
 	defer out.free()
-	out.msg.To, out.msg.ReplyTo, out.msg.ContentType = c.to, replyTo, contentType
+	out.msg.ReplyTo = replyTo
 	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
 	var digits [20]byte
 	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params)
@@ -201,6 +207,13 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	}
 	c.s.calls.sent(epoch, w)
 	return nil
+}
+
+// outgoing returns a message to whom the client calls.
+func (c *Client) outgoing() *outgoing {
+	out := newOutgoing()
+	out.msg.To, out.msg.ContentType, out.msg.Durable = c.to, contentType, c.durable
+	return out
 }
 
 func (c *Client) replyAddress(ctx context.Context) (string, error) {
@@ -281,9 +294,8 @@ func (c *Client) Notify(ctx context.Context, method string, params any) error {
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
-	out := newOutgoing()
+	out := c.outgoing()
 	defer out.free()
-	out.msg.To, out.msg.ContentType = c.to, contentType
 	var err error
 	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}

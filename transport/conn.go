@@ -89,7 +89,7 @@ type Subscription struct {
 	// choose.
 	ID string
 	// Destination is the queue, topic or reply address, in the wire's own
-	// words.
+	// words. Empty means the one that the connection was dialed for.
 	Destination string
 	// Ack says how received messages are to be acknowledged.
 	Ack AckMode

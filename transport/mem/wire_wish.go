@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 
@@ -9,6 +10,7 @@ import (
 
 // Subscribe asks for the messages of a destination.
 func (c *clientConn) Subscribe(ctx context.Context, s transport.Subscription) (string, error) {
+	s.Destination = cmp.Or(s.Destination, c.to)
 	if len(s.ID) > maxName || s.Ack > transport.AckUpTo || s.Credit < 0 {
 		return "", c.notSent("subscribe", invalid("ID over %d bytes, unknown ack mode or negative credit", maxName))
 	}

@@ -351,6 +351,7 @@ var ackModes = map[transport.AckMode]string{
 
 // subscribing notes a subscription and makes its frame.
 func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error) {
+	s.Destination = cmp.Or(s.Destination, c.to)
 	mode, ok := ackModes[s.Ack]
 	if !ok {
 		return nil, invalid("no acknowledgement mode %d", s.Ack)
@@ -359,7 +360,7 @@ func (c *clientConn) subscribing(s *transport.Subscription) (*frame.Frame, error
 		return nil, err
 	}
 	f := frame.New(frame.SUBSCRIBE, frame.Id, s.ID, frame.Destination, s.Destination, frame.Ack, mode)
-	if s.Ack != transport.AckNone {
+	if s.Ack != transport.AckNone || s.Credit > 0 {
 		credit := strconv.Itoa(cmp.Or(s.Credit, c.info.Limits.Unsettled))
 		f.Header.Add(prefetchCount, credit)
 		f.Header.Add(prefetchSize, credit)

@@ -18,6 +18,8 @@ type batch struct {
 
 	URL  target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
 	File string `arg:"" optional:"" default:"-" help:"A file with a JSON array of requests; - is standard input."`
+
+	Durable bool `help:"Ask a broker to keep the request across its restart."`
 }
 
 // Help is shown by batch --help.
@@ -47,9 +49,9 @@ func (v *batch) run(ctx context.Context, e *environment) error {
 	}
 	defer func() { _ = conn.Close() }()
 	if !wantsAnswer(requests) {
-		return v.sendOnly(ctx, conn, body)
+		return v.sendOnly(ctx, conn, v.message(body))
 	}
-	answer, err := exchange(ctx, conn, body)
+	answer, err := exchange(ctx, conn, v.message(body))
 	if err != nil {
 		return v.failed(err)
 	}
@@ -136,18 +138,22 @@ func hasMember(raw []byte, name string) bool {
 	return has
 }
 
+func (v *batch) message(body []byte) *transport.Message {
+	return &transport.Message{ContentType: "application/json", Durable: v.Durable, Body: body}
+}
+
 // sendOnly sends a batch that has no answer.
-func (v *batch) sendOnly(ctx context.Context, conn transport.Conn, body []byte) error {
-	err := conn.Send(ctx, &transport.Message{ContentType: "application/json", Body: body})
+func (v *batch) sendOnly(ctx context.Context, conn transport.Conn, m *transport.Message) error {
+	err := conn.Send(ctx, m)
 	if f, ok := transport.As[transport.Flusher](conn); ok && err == nil {
 		err = f.Flush(ctx)
 	}
 	return v.failed(err)
 }
 
-// exchange sends body and returns the body of its answer.
-func exchange(ctx context.Context, conn transport.Conn, body []byte) ([]byte, error) {
-	m := &transport.Message{ContentType: "application/json", CorrelationID: transport.TextID("batch"), Body: body}
+// exchange sends m and returns the body of its answer.
+func exchange(ctx context.Context, conn transport.Conn, m *transport.Message) ([]byte, error) {
+	m.CorrelationID = transport.TextID("batch")
 	if r, ok := transport.As[transport.ReplyAddresser](conn); ok {
 		var err error
 		if m.ReplyTo, err = r.ReplyAddress(ctx); err != nil {

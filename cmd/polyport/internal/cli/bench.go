@@ -17,6 +17,7 @@ type bench struct {
 	Concurrency int    `default:"16" help:"How many callers share the connection."`
 	Method      string `default:"Echo" help:"The method to call."`
 	Params      string `default:"[]" help:"Its params, a JSON array or object."`
+	Durable     bool   `help:"Ask a broker to keep the requests across its restart."`
 	Check       bool   `help:"Compare every result with the first one."`
 }
 
@@ -52,7 +53,7 @@ func (v *bench) run(ctx context.Context, e *environment) error {
 	}
 	dialing, cancel := v.bound(ctx)
 	defer cancel()
-	c, err := v.dial(dialing, v.URL)
+	c, err := v.dial(dialing, v.URL, &rpc.ClientOptions{Durable: v.Durable})
 	if err != nil {
 		return err
 	}

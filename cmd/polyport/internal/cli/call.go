@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+
+	"github.com/polyport/polyport/rpc"
 )
 
 type call struct {
@@ -12,6 +14,8 @@ type call struct {
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
 	Method string `arg:"" help:"The method's name."`
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
+
+	Durable bool `help:"Ask a broker to keep the request across its restart."`
 }
 
 // Help is shown by call --help.
@@ -32,7 +36,7 @@ func (v *call) run(ctx context.Context, e *environment) error {
 	}
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
-	c, err := v.dial(ctx, v.URL)
+	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable})
 	if err != nil {
 		return err
 	}

@@ -77,12 +77,12 @@ func (c *common) dialOptions(to target) (*transport.DialOptions, error) {
 }
 
 // dial connects a client to a server or broker.
-func (c *common) dial(ctx context.Context, to target) (*rpc.Client, error) {
+func (c *common) dial(ctx context.Context, to target, o *rpc.ClientOptions) (*rpc.Client, error) {
 	conn, err := c.connect(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	return rpc.NewClient(conn, nil), nil
+	return rpc.NewClient(conn, o), nil
 }
 
 // connect connects to a server or broker.

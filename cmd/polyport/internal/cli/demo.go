@@ -105,7 +105,7 @@ func (v *demo) callOne(ctx context.Context, line *demoLine) error {
 	if app.IsTLS(u.Scheme) {
 		flags = &v.common
 	}
-	c, err := flags.dial(ctx, target{u})
+	c, err := flags.dial(ctx, target{u}, nil)
 	if err != nil {
 		return err
 	}

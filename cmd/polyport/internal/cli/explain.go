@@ -63,6 +63,10 @@ func (e unansweredError) late(c *common) (what, advice string) {
 		return fmt.Sprintf("no connection to %s within %v", e.addr(), c.Timeout),
 			"is this the right host, port and protocol? or give it longer with --timeout"
 	}
+	if queue := strings.Trim(e.to.url.Path, "/"); queue != "" {
+		return fmt.Sprintf("nothing came within %v", c.Timeout), fmt.Sprintf("does a server consume /%s? start one with: "+
+			"polyport serve --consume %s; repeat the call only if it does no harm twice", queue, e.to.url.Redacted())
+	}
 	return fmt.Sprintf("nothing came within %v", c.Timeout),
 		"repeat it only if it does no harm twice, or give it longer with --timeout"
 }

@@ -1,6 +1,10 @@
 package cli
 
-import "context"
+import (
+	"context"
+
+	"github.com/polyport/polyport/rpc"
+)
 
 type notify struct {
 	common
@@ -8,6 +12,8 @@ type notify struct {
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
 	Method string `arg:"" help:"The method's name."`
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
+
+	Durable bool `help:"Ask a broker to keep the request across its restart."`
 }
 
 // Help is shown by notify --help.
@@ -26,7 +32,7 @@ func (v *notify) run(ctx context.Context, _ *environment) error {
 	}
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
-	c, err := v.dial(ctx, v.URL)
+	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable})
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ type roundTripOut struct {
 func (v *ping) run(ctx context.Context, e *environment) error {
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
-	c, err := v.dial(ctx, v.URL)
+	c, err := v.dial(ctx, v.URL, nil)
 	if err != nil {
 		return err
 	}

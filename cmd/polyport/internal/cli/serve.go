@@ -13,10 +13,11 @@ import (
 // serve has flags of its own for what the other verbs say in common, because
 // they mean the server's side here.
 type serve struct {
-	Listen []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT or stomps://HOST:PORT; may be repeated (127.0.0.1:7070)."`
-	Config string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
-	JSON   bool           `help:"Print the addresses and log in JSON."`
-	Time   *time.Duration `name:"timeout" group:"config" placeholder:"DURATION" help:"How long an orderly stop may take (15s)."`
+	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT or stomps://HOST:PORT; may be repeated (127.0.0.1:7070)."`
+	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker to serve, such as stomp://USER:PASSWORD@HOST:PORT/queue/calc; may be repeated."`
+	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
+	JSON    bool           `help:"Print the addresses and log in JSON."`
+	Time    *time.Duration `name:"timeout" group:"config" placeholder:"DURATION" help:"How long an orderly stop may take (15s)."`
 
 	LogLevel  *string        `group:"config" placeholder:"LEVEL" help:"debug, info, warn or error (info)."`
 	Heartbeat *time.Duration `group:"config" placeholder:"DURATION" help:"Interval of signs of life; negative for none (10s)."`
@@ -24,15 +25,23 @@ type serve struct {
 	Workers   *int           `name:"queue-workers" group:"config" placeholder:"N" help:"How many may run at once (256)."`
 	UsersFile *string        `group:"config" placeholder:"FILE" help:"Lines NAME:PASSWORD of those who may connect (everybody)."`
 
+	AtLeastOnce *bool `group:"config" help:"Acknowledge a consumed request after its answer, not before: it is executed again if the server or its connection ends between."`
+	Prefetch    *int  `group:"config" placeholder:"N" help:"How many requests a broker may have under way here, with --at-least-once (128)."`
+
 	Cert     *string `group:"tls" placeholder:"FILE" help:"PEM file of the server's certificate, with its chain."`
 	Key      *string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
 	CACert   *string `name:"cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities for clients' certificates."`
 	Insecure *bool   `group:"tls" help:"Let clients without a certificate in although --cacert is given."`
+
+	ConsumeCACert *string `name:"consume-cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities to trust for brokers instead of the system's."`
+	ConsumeCert   *string `group:"tls" placeholder:"FILE" help:"PEM file of a certificate to show to brokers."`
+	ConsumeKey    *string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
 }
 
 // Help is shown by serve --help.
 func (*serve) Help() string {
-	return `Serves Echo, Math.Sum, Sleep and Fail. First of all, a line "listening ADDR WIRES" is printed for each address.
+	return `Serves Echo, Math.Sum, Sleep and Fail. First of all, a line "listening ADDR WIRES" is printed for each address,
+and "consuming URL" for each queue of a broker. With --consume and no --listen it listens nowhere.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
 at once. Exit status 0 says that it ended in order, 1 that it could not listen or some requests were not answered in time.
 
@@ -47,7 +56,8 @@ Examples:
 
     polyport serve --listen 127.0.0.1:7070
     polyport serve --listen 127.0.0.1:0 --listen stomps://:7071 --cert server.pem --key server.key
-    polyport serve --config polyport.yaml --log-level debug`
+    polyport serve --config polyport.yaml --log-level debug
+    polyport serve --consume stomp://guest:guest@127.0.0.1:61613/queue/calc --at-least-once`
 }
 
 func (v *serve) options() *common { return &common{JSON: v.JSON} }
@@ -87,6 +97,9 @@ func (v *serve) flags() map[string]any {
 	if v.Listen != nil {
 		given["listen"] = v.Listen
 	}
+	if v.Consume != nil {
+		given["consume"] = v.Consume
+	}
 	if v.JSON {
 		given["log.format"] = "json"
 	}
@@ -96,6 +109,11 @@ func (v *serve) flags() map[string]any {
 	set(given, "queue.depth", v.Depth)
 	set(given, "queue.workers", v.Workers)
 	set(given, "users_file", v.UsersFile)
+	set(given, "consumer.at_least_once", v.AtLeastOnce)
+	set(given, "consumer.prefetch", v.Prefetch)
+	set(given, "consumer.ca", v.ConsumeCACert)
+	set(given, "consumer.cert", v.ConsumeCert)
+	set(given, "consumer.key", v.ConsumeKey)
 	set(given, "tls.cert", v.Cert)
 	set(given, "tls.key", v.Key)
 	set(given, "tls.client_ca", v.CACert)

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/polyport/polyport/transport"
+)
+
+// NewRedialOptions returns the options for the connections to the brokers that
+// c names. It reads the files that c names. Its errors are of type
+// [*ConfigError].
+func NewRedialOptions(c Config, log *slog.Logger) (*transport.RedialOptions, error) {
+	o := &transport.RedialOptions{DialOptions: transport.DialOptions{
+		Options: transport.Options{Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log},
+	}}
+	// A subscription's credit is bounded by it.
+	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch)
+	secured := &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if c.Consumer.CA != "" {
+		if secured.RootCAs, err = ReadCertPool(c.Consumer.CA); err != nil {
+			return nil, &ConfigError{Key: "consumer.ca", Err: err}
+		}
+	}
+	if c.Consumer.Cert != "" {
+		cert, err := tls.LoadX509KeyPair(c.Consumer.Cert, c.Consumer.Key)
+		if err != nil {
+			return nil, &ConfigError{Key: "consumer", Err: err}
+		}
+		secured.Certificates = []tls.Certificate{cert}
+	}
+	o.TLS = secured
+	return o, nil
+}
+
+// consumeURL reads an element of [Config].Consume. Its errors show no password.
+func consumeURL(raw Secret) (*url.URL, error) {
+	const expected = "expected SCHEME://[USER:PASSWORD@]HOST:PORT/DESTINATION, such as stomp://guest:guest@127.0.0.1:61613/queue/calc"
+	u, err := url.Parse(string(raw))
+	switch {
+	case err != nil || u.Hostname() == "":
+		return nil, errors.New("cannot parse the URL of a queue; " + expected)
+	case !slices.Contains(transport.Schemes(), u.Scheme):
+		return nil, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(transport.Schemes(), ", "))
+	case strings.Trim(u.Path, "/") == "":
+		return nil, fmt.Errorf("%s names no queue; %s", shown(u), expected)
+	}
+	return u, nil
+}
+
+// shown is u without user and password.
+func shown(u *url.URL) string {
+	bare := *u
+	bare.User = nil
+	return bare.String()
+}
+
+// consume connects to the queues of brokers. It needs mu.
+func (s *Server) consume(ctx context.Context) error {
+	for _, raw := range s.p.Config.Consume {
+		u, err := consumeURL(raw)
+		if err != nil {
+			return &ConfigError{Key: "consume", Err: err}
+		}
+		conn, err := transport.Redial(ctx, string(raw), s.p.Broker)
+		if err != nil {
+			return fmt.Errorf("app: cannot consume %s: %w", shown(u), err)
+		}
+		s.consumers = append(s.consumers, consumer{url: shown(u), conn: conn})
+		if err := s.subscribe(ctx, conn); err != nil {
+			return fmt.Errorf("app: cannot consume %s: %w", shown(u), err)
+		}
+	}
+	return nil
+}
+
+// subscribe asks for the requests of the queue that conn was dialed for.
+func (s *Server) subscribe(ctx context.Context, conn transport.Conn) error {
+	sub, ok := transport.As[transport.Subscriber](conn)
+	if !ok {
+		return transport.ErrUnsupported
+	}
+	var wish transport.Subscription
+	if s.p.Config.Consumer.AtLeastOnce {
+		wish.Ack, wish.Credit = transport.AckEach, s.p.Config.Consumer.Prefetch
+	}
+	_, err := sub.Subscribe(ctx, wish)
+	return err
+}
