@@ -86,7 +86,7 @@ func (l *Lane) handOver(ctx context.Context, j Job) *worker {
 		return nil
 	}
 	q.count.accepted++
-	l.assign(w, ctx, j)
+	l.assign(ctx, w, j)
 	return w
 }
 
@@ -136,7 +136,7 @@ func (l *Lane) overflow(ctx context.Context, jobs []Job) error {
 		old = l.detach(need, &q.count.dropped)
 		l.push(ctx, jobs)
 	case q.policy == Block || q.policy == BlockFor:
-		b = q.newSubmitter(l, ctx, jobs)
+		b = q.newSubmitter(ctx, l, jobs)
 	default:
 		err = ErrFull
 		q.count.rejected += uint64(n)
