@@ -76,8 +76,9 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 }
 
 // Serve serves the connections of a until it is closed, ctx ends or Shutdown is
-// called, and then returns nil, nil, or ErrServerClosed; or why accepting
-// failed. It does not close a, and the connections live on.
+// called. The error is nil in the first two cases and [ErrServerClosed] in the
+// third, or else says why accepting failed. Serve does not close a, and the
+// connections live on.
 func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -89,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 		case s.ctx.Err() != nil:
 			return ErrServerClosed
 		case ctx.Err() != nil || errors.Is(err, transport.ErrClosed):
-			return nil //nolint:nilerr // an end that was asked for
+			return nil // an end that was asked for
 		default:
 			return err
 		}
