@@ -20,7 +20,10 @@ import (
 // Server accepts a STOMP session from the client at the other end of nc.
 func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	c := &serverConn{conn: newConn(nc, &o.Options), o: o, unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1)}
+	c := &serverConn{
+		conn: newConn(nc, &o.Options), o: o,
+		unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1),
+	}
 	c.handle, c.broken = c.act, func(err error) { c.refuse(err, c.frames.current()) }
 	if err := c.shake(ctx); err != nil {
 		return nil, err
