@@ -36,7 +36,9 @@ type ServerOptions struct {
 	// Nil means one of the server's own with the defaults of [queue.Options].
 	Queue *queue.Queue
 	// Width is how many handlers may run at once for one connection, so that
-	// one peer cannot take all workers. A handler that waits for a call to its
+	// one peer cannot take all workers. Only with a Width of 1 are requests and
+	// notifications handled one after the other, in the order in which they
+	// came; else they are started in that order and run side by side. A handler that waits for a call to its
 	// own caller counts: where calls nest, Width has to be larger than the
 	// nested calls at once. Zero means 64.
 	Width int
