@@ -70,6 +70,7 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func benchLoad(b *testing.B, lanes, workers int) {
+	b.Helper()
 	q := queue.New(&queue.Options{Workers: workers, Policy: queue.Block})
 	defer q.Close(context.Background())
 	var ls []*queue.Lane
@@ -115,14 +116,17 @@ func BenchmarkReject(b *testing.B) {
 	l := q.Lane(nil)
 	p := &ping{ran: make(chan struct{})}
 	ctx := context.Background()
+	accepted := 0
 	for l.Submit(ctx, p) == nil {
+		accepted++
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Submit(ctx, p)
 	}
-	<-p.ran
-	<-p.ran
+	for range accepted {
+		<-p.ran
+	}
 	q.Close(ctx)
 }
 
@@ -150,8 +154,7 @@ func BenchmarkSubmitFuture(b *testing.B) {
 	defer q.Close(context.Background())
 	l := q.Lane(nil)
 	run := func(context.Context) (int, error) { return 1, nil }
-	cancelable, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	cancelable := b.Context()
 	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancelable": cancelable} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -80,7 +80,7 @@ func (l *Lane) turnAway() {
 const spares = 64
 
 // newSubmitter puts a submitter at the end of l's list. Callers hold mu.
-func (q *Queue) newSubmitter(l *Lane, ctx context.Context, jobs []Job) *submitter {
+func (q *Queue) newSubmitter(ctx context.Context, l *Lane, jobs []Job) *submitter {
 	var b *submitter
 	if n := len(q.spare); n > 0 {
 		b, q.spare = q.spare[n-1], q.spare[:n-1]

@@ -203,8 +203,10 @@ func TestManyClosers(t *testing.T) {
 		submit(t, l, a, tr.job("b"))
 		for i := range 5 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*time.Second)
-			defer cancel()
-			go func() { tr.add(fmt.Sprint("gave up: ", q.Close(ctx) != nil)) }()
+			go func() {
+				defer cancel()
+				tr.add(fmt.Sprint("gave up: ", q.Close(ctx) != nil))
+			}()
 		}
 		time.Sleep(2500 * time.Millisecond)
 		tr.wantSet(t, "after 2.5 s", "run a", "drop b: queue: closed", "gave up: true", "gave up: true")

@@ -87,14 +87,14 @@ func (q *Queue) dispatch() *worker {
 	n := l.jobs.cut(1)
 	l.waiting--
 	q.waiting--
-	l.assign(w, n.ctx, n.job)
+	l.assign(n.ctx, w, n.job)
 	q.freeNode(n)
 	q.refresh(l)
 	return w
 }
 
 // assign gives w a job of l. Callers hold mu.
-func (l *Lane) assign(w *worker, ctx context.Context, j Job) {
+func (l *Lane) assign(ctx context.Context, w *worker, j Job) {
 	w.lane, w.ctx, w.job, w.outcome = l, ctx, j, pending
 	l.running++
 	l.q.running++

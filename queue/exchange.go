@@ -53,7 +53,7 @@ func (l *Lockstep[Req, Resp]) put(c *conn[Req, Resp]) {
 	}
 	l.count.Open--
 	l.mu.Unlock()
-	c.close() // its exchange went well: no one is left to be told of an error
+	_ = c.close() // its exchange went well: no one is left to be told of an error
 }
 
 // An exchange is the job of [Lockstep.Do].
@@ -93,7 +93,7 @@ func (x *exchange[Req, Resp]) Run(ctx context.Context) {
 func (x *exchange[Req, Resp]) send(ctx context.Context, c *conn[Req, Resp]) {
 	unwatch := context.AfterFunc(ctx, func() {
 		x.Reject(context.Cause(ctx))
-		c.close() // the exchange has failed already: its error is the one to tell
+		_ = c.close() // the exchange has failed already: its error is the one to tell
 	})
 	attempt(func() (Resp, error) { return c.ex.Exchange(ctx, x.req) }, func(v Resp, err error) {
 		intact := unwatch() && err == nil && !x.f.complete.Load()
@@ -105,7 +105,7 @@ func (x *exchange[Req, Resp]) send(ctx context.Context, c *conn[Req, Resp]) {
 			x.l.late()
 		}
 		if !intact {
-			c.close()
+			_ = c.close() // the future has its error already
 		}
 	})
 }

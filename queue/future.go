@@ -70,7 +70,7 @@ func (f *Future[T]) Get(ctx context.Context) (T, error) {
 }
 
 // TryGet returns the result if ok, and zeroes if the future is not complete.
-func (f *Future[T]) TryGet() (v T, err error, ok bool) { //nolint:revive,staticcheck // ok goes last, as for a map or a channel
+func (f *Future[T]) TryGet() (v T, err error, ok bool) { //nolint:revive // ok goes last, as for a map or a channel
 	if !f.complete.Load() {
 		return v, nil, false
 	}

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -172,7 +173,7 @@ func TestCancel(t *testing.T) {
 				t.Error("Cancel() = false, want true")
 			}
 			p.OnCancel(hook) // at once
-			if len(got) != 3 || got[0] != tc.cause || got[2] != tc.cause {
+			if !slices.Equal(got, []error{tc.cause, tc.cause, tc.cause}) {
 				t.Errorf("hooks got %v, want three times %v", got, tc.cause)
 			}
 			_, err := p.Future().Get(t.Context())

@@ -103,7 +103,7 @@ func (l *Lane) handOver(ctx context.Context, j Job) *worker {
 		return nil
 	}
 	q.count.accepted++
-	l.assign(w, ctx, j)
+	l.assign(ctx, w, j)
 	return w
 }
 
@@ -153,7 +153,7 @@ func (l *Lane) overflow(ctx context.Context, jobs []Job, p Policy) error {
 		old = l.detach(need, &q.count.dropped)
 		l.push(ctx, jobs)
 	case p == Block || p == BlockFor:
-		b = q.newSubmitter(l, ctx, jobs)
+		b = q.newSubmitter(ctx, l, jobs)
 	default:
 		err = ErrFull
 		q.count.rejected += uint64(n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,7 @@ func TestLanesTakeTurns(t *testing.T) {
 				for i := range lanes {
 					l := q.Lane(nil)
 					for range 1000 {
-						p := tr.job(fmt.Sprint(i))
+						p := tr.job(strconv.Itoa(i))
 						submit(t, l, p)
 					}
 					if i == 0 { // in the midst of the others

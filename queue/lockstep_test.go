@@ -277,17 +277,23 @@ func TestLockstepNotSent(t *testing.T) {
 }
 
 func TestLockstepOpenPanics(t *testing.T) {
-	for name, fail := range map[string]func(){"boom": panicHere, "goexit": runtime.Goexit} {
+	for name, tc := range map[string]struct {
+		fail  func()
+		value any
+	}{
+		"boom":   {panicHere, "boom"},
+		"goexit": {runtime.Goexit, queue.ErrGoexit},
+	} {
 		t.Run(name, func(t *testing.T) {
 			l := queue.NewLockstep(func(context.Context) (queue.Exchanger[int, int], error) {
-				fail()
+				tc.fail()
 				return nil, nil
 			}, nil)
 			for range 2 {
 				_, err := l.Do(t.Context(), 1).Get(t.Context())
 				isErr(t, "Get()", err, queue.ErrNotSent)
-				if pe, ok := errors.AsType[*queue.PanicError](err); !ok || pe.Value != "boom" && pe.Value != queue.ErrGoexit {
-					t.Errorf("Get() = %v, want a *PanicError", err)
+				if pe, ok := errors.AsType[*queue.PanicError](err); !ok || pe.Value != tc.value {
+					t.Errorf("Get() = %v, want a *PanicError with %v", err, tc.value)
 				}
 			}
 			if err := l.Close(t.Context()); err != nil {

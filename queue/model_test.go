@@ -313,18 +313,18 @@ func (m *model) checkJobs(rt *rapid.T) {
 }
 
 func (m *model) reasonOK(j *modelJob) bool {
-	switch j.err {
-	case queue.ErrDropped:
+	switch {
+	case errors.Is(j.err, queue.ErrDropped):
 		for _, o := range j.lane.jobs {
 			if o.state == accepted && o.seq < j.seq {
 				return false // not the oldest
 			}
 		}
 		return m.o.Policy == queue.DropOldest
-	case errLane:
+	case errors.Is(j.err, errLane):
 		return j.lane.closed
 	default:
-		return j.err == context.Canceled && j.ctx.Err() != nil
+		return errors.Is(j.err, context.Canceled) && j.ctx.Err() != nil
 	}
 }
 

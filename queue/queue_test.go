@@ -24,7 +24,7 @@ func TestRunGetsTheSubmitContext(t *testing.T) {
 		tr := &trace{}
 		var got context.Context
 		p := tr.job("a")
-		p.do = func(ctx context.Context) { got = ctx }
+		p.do = func(ctx context.Context) { got = ctx } //nolint:fatcontext // the identity is what is tested
 		if err := q.Lane(nil).Submit(ctx, p); err != nil {
 			t.Fatalf("Submit() = %v, want nil", err)
 		}
@@ -88,7 +88,7 @@ func TestWidthOneNeverOverlaps(t *testing.T) {
 		l := q.Lane(&queue.LaneOptions{Width: 1})
 		tr := &trace{}
 		var want []string
-		for _, name := range strings.Split("abcdefgh", "") {
+		for name := range strings.SplitSeq("abcdefgh", "") {
 			p := tr.job(name)
 			p.do = func(context.Context) {
 				time.Sleep(time.Second)
@@ -203,7 +203,7 @@ func TestSubmitAllIsOneUnit(t *testing.T) {
 		l := q.Lane(&queue.LaneOptions{Depth: 3})
 		tr := &trace{}
 		unit := func(names string) (jobs []queue.Job) {
-			for _, name := range strings.Split(names, "") {
+			for name := range strings.SplitSeq(names, "") {
 				jobs = append(jobs, tr.job(name))
 			}
 			return jobs

@@ -114,6 +114,12 @@ type book struct{ accepted, refused []*entry }
 func (b *book) fill(s *stressLane, n int, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	seq := int64(0)
+	var late []context.CancelFunc
+	defer func() {
+		for _, cancel := range late {
+			cancel()
+		}
+	}()
 	for range n {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
 		if rnd.IntN(4) == 0 {
@@ -146,7 +152,7 @@ func (b *book) fill(s *stressLane, n int, seed uint64) {
 		if rnd.IntN(2) == 0 {
 			cancel()
 		} else {
-			defer cancel()
+			late = append(late, cancel)
 		}
 	}
 }

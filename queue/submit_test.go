@@ -215,7 +215,7 @@ func TestSubmitReleasesItsContext(t *testing.T) {
 	q := queue.New(nil)
 	var got context.Context
 	queue.Submit(t.Context(), q.Lane(nil), func(ctx context.Context) (int, error) {
-		got = ctx
+		got = ctx //nolint:fatcontext // looked at when run has returned
 		return 0, nil
 	}).Get(t.Context())
 	closeNow(t, q)
@@ -235,7 +235,7 @@ func TestSubmitRaces(t *testing.T) {
 		var ran [n]bool
 		for i := range fs {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*round)*time.Microsecond)
-			defer cancel()
+			t.Cleanup(cancel)
 			fs[i] = queue.Submit(ctx, l, func(ctx context.Context) (int, error) {
 				ran[i] = true
 				if i%3 == 0 {

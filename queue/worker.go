@@ -42,7 +42,7 @@ func (s *wakeList) push(w *worker) {
 }
 
 // start sends them to work. It must be called after mu was released.
-func (s wakeList) start(q *Queue) {
+func (s *wakeList) start(q *Queue) {
 	for w := s.head; w != nil; {
 		next := w.next // w is its own master once it is awake
 		q.start(w)

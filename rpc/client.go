@@ -39,7 +39,8 @@ type ClientOptions struct {
 	// InFlight is how many calls may wait for their answers; further ones wait
 	// for a place. Zero means 1024.
 	InFlight int
-	// Mux serves the calls of the peer. Nil answers them with
+	// Mux serves the calls of the peer, which start in order and run side by
+	// side, as many at once as Queue has workers. Nil answers them with
 	// [CodeMethodNotFound].
 	Mux *Mux
 	// Queue runs the handlers of Mux. Nil means one of the client's own.
@@ -289,7 +290,9 @@ func decodeError(c Codec, raw []byte) error {
 }
 
 // Notify calls method without wanting an answer. A nil error says that the
-// notification is on its way. Its params are as in Call.
+// notification is on its way. Its params are as in Call. Whether the peer has
+// done with one notification before it starts the next is up to the peer; see
+// [ServerOptions].Width.
 func (c *Client) Notify(ctx context.Context, method string, params any) error {
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
@@ -338,8 +341,12 @@ func Go[R any](ctx context.Context, c *Client, method string, params any) *queue
 }
 
 // Close says goodbye and closes the connection; calls that wait end as unknown.
-// It returns when the client's goroutines have ended, and may be called again.
-// On the client of a [Request] it does nothing: the connection is the server's.
+// It returns when the client no longer receives and what waited for a worker
+// was dropped, always with nil, and may be called again. It does not wait for
+// handlers of the client's own [Mux] that still run: their contexts have ended,
+// and each keeps its worker until it returns. Futures of [Go] may be completed
+// just after. On the client of a [Request] Close does nothing: the connection
+// is the server's.
 func (c *Client) Close() error {
 	if c.owner == nil {
 		return nil

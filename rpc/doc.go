@@ -44,10 +44,13 @@
 //
 // # Concurrency and order
 //
-// Requests of one connection start in the order in which they came and run side
-// by side, up to [ServerOptions].Width; answers leave as they are ready. The
-// answers to a batch leave together, in the order of its requests. Connections
-// take turns in the queue.
+// Requests and notifications of one connection are started in the order in
+// which they came and run side by side, up to [ServerOptions].Width, so that a
+// later one may overtake an earlier. Where the effects of notifications must
+// come in order, set Width to 1: each is then started when the handler of the
+// one before has returned. Answers leave as they are ready. The answers to a
+// batch leave together, in the order of its requests. Connections take turns in
+// the queue; there is no order between them.
 //
 // # Slow and hostile peers
 //

@@ -36,7 +36,9 @@ type ServerOptions struct {
 	// Nil means one of the server's own with the defaults of [queue.Options].
 	Queue *queue.Queue
 	// Width is how many handlers may run at once for one connection, so that
-	// one peer cannot take all workers. A handler that waits for a call to its
+	// one peer cannot take all workers. Only with a Width of 1 are requests and
+	// notifications handled one after the other, in the order in which they
+	// came; else they are started in that order and run side by side. A handler that waits for a call to its
 	// own caller counts: where calls nest, Width has to be larger than the
 	// nested calls at once. Zero means 64.
 	Width int
@@ -76,8 +78,9 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 }
 
 // Serve serves the connections of a until it is closed, ctx ends or Shutdown is
-// called, and then returns nil, nil, or ErrServerClosed; or why accepting
-// failed. It does not close a, and the connections live on.
+// called. The error is nil in the first two cases and [ErrServerClosed] in the
+// third, or else says why accepting failed. Serve does not close a, and the
+// connections live on.
 func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -89,7 +92,7 @@ func (s *Server) Serve(ctx context.Context, a Acceptor) error {
 		case s.ctx.Err() != nil:
 			return ErrServerClosed
 		case ctx.Err() != nil || errors.Is(err, transport.ErrClosed):
-			return nil //nolint:nilerr // an end that was asked for
+			return nil // an end that was asked for
 		default:
 			return err
 		}

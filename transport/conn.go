@@ -134,9 +134,11 @@ type Publisher interface {
 type Confirmer interface {
 	// SendConfirmed is Send, and calls done exactly once if it returns nil:
 	// with nil when the peer has confirmed the message, with an error when it
-	// refused or the connection ended first. done runs on the goroutine that is
-	// in Recv or Close and must not block. Sends are pipelined: none waits for
-	// another's confirmation.
+	// refused or the connection ended first. done runs on the goroutine that
+	// finds out: any that uses the connection, the caller of SendConfirmed
+	// included, or one of the connection's own, such as a timer's. So it may run
+	// before SendConfirmed returns, and must not block. Sends are pipelined:
+	// none waits for another's confirmation.
 	SendConfirmed(ctx context.Context, m *Message, done func(error)) error
 }
 

@@ -1,6 +1,7 @@
 package mem_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func hostile() [][]byte {
 		frame(7, mem.Number(1<<63), "\x00\x00"),                               // a settlement of what was not sent
 		frame(8, mem.Text("s"), mem.Number(1<<63)),                            // a grant without end
 	} {
-		all = append(all, append(hello[:len(hello):len(hello)], then...))
+		all = append(all, append(slices.Clip(hello), then...))
 	}
 	return all
 }

@@ -1,27 +1,31 @@
-// Package mem is the reference wire and the network it needs no hardware for.
-// Importing it registers the scheme mem with package transport.
+// Package mem is the reference wire, and a network in memory to run it, or any
+// other wire, on. Importing it registers the scheme mem with package transport.
 //
 // # In one process
 //
 // Whatever is written for transport.Dial and transport.Listen runs in memory
-// by its URL alone: mem://name is a listener of that name in this process,
-// mem:// a fresh one. [Pipe] is a pair of connected net.Conns that behave like
-// TCP on one machine, and [Network] a set of names of their own, for tests that
-// must not meet. All of it works in a bubble of testing/synctest, so that an
-// hour of heart-beats takes a millisecond.
+// by its URL alone: mem://name is a listener of that name in this process, and
+// mem://name/destination what a client dials to send elsewhere than to the
+// default destination. Listening at mem:// takes a fresh name, which the
+// listener's Addr tells. [Pipe] returns a pair of connected net.Conns that
+// behave like TCP on one machine, and a [Network] is a set of names of its own,
+// for tests that must not meet. All of it works in a bubble of testing/synctest,
+// so that an hour of heart-beats takes a millisecond.
 //
 // # The wire
 //
 // [Transport] itself does not care what carries it: it speaks over any
-// net.Conn. It is the smallest wire that has every ability of the contract, is
-// what the conformance suite was built against, and is meant to be read by
-// whoever writes the next one.
+// net.Conn. It is a small wire with every ability of the contract but
+// [transport.ReplyAddresser], which it has no use for (see Routes). The
+// conformance suite was built against it, and it is meant to be read by whoever
+// writes the next one.
 //
 //   - [transport.Subscriber] and [transport.Crediter] at the end that dialed,
 //     [transport.Publisher] at the other; all [transport.AckMode] values.
 //   - [transport.Confirmer] and [transport.Flusher] at both ends.
 //   - Every field of a [transport.Message] arrives as it was sent, the ID kinds
-//     included; Subscription is the receiver's.
+//     included, but for two: an empty To becomes the destination that was
+//     dialed, and Subscription is set by the wire, at the end that subscribed.
 //
 // # Frames
 //
@@ -30,8 +34,9 @@
 //
 //	kind (1)  length of head (3)  length of body (4)  head  body
 //
-// A head is a row of fields. A number is a varint as in encoding/binary, a text
-// its length as such a number and its bytes. Only a message has a body.
+// A head is a row of fields. A number is an unsigned varint as in
+// encoding/binary, a text its length as such a number and its bytes. Only a
+// message has a body. C→S is from the end that dialed, C←S from the other.
 //
 //	 1 hello        C→S  magic, oldest and newest version, software, user,
 //	                     password, virtual host, beat, limits
@@ -49,28 +54,32 @@
 // Beat is an interval in milliseconds; what both ends agree on is
 // [transport.Negotiate]'s. Limits are the four numbers of [transport.Limits]
 // that a sender has to keep: bytes of a body, bytes of a head, headers,
-// subscriptions. Knowing the peer's, Send refuses what the peer would, and
-// nothing is lost. Kind and lengths are checked when they arrive and before
-// memory is taken. What breaks the rules is answered by refuse, which says why.
+// subscriptions. As each end knows the other's, Send refuses what is over the
+// limits of either, and the connection goes on. Kind and lengths are checked
+// when they arrive and before memory is taken. What breaks the rules is answered
+// by refuse, which says why and is the last frame.
 //
 // # Routes
 //
 // An answer finds its way by the connection, so a request needs no ReplyTo and
 // [transport.Info].Addressed is false. A message from the end that dialed goes
-// to a destination that the other end serves; the welcome names them, and
-// another one is [transport.ErrNoRoute] from Send. A message to the end that
-// dialed goes by the first subscription to its To and, if there is none, simply
-// to the peer.
+// to one of the destinations that the other end serves; the welcome names them,
+// and Send to any other is [transport.ErrNoRoute]. A message to the end that
+// dialed goes by the first subscription whose destination is its To and, if
+// there is none, as it is: Recv returns it with no Subscription.
 //
 // # Settlement and credit
 //
-// A message by a subscription that acknowledges is unsettled until the
-// receiver's Settle, or forever if it unsubscribes first; SendConfirmed reports
-// that outcome. Other messages are confirmed when they come out of Recv. A
-// sender waits, within its ctx, while [transport.Limits].Unsettled of its
-// messages are unsettled or unconfirmed.
+// A message by a subscription that acknowledges is unsettled until the receiver
+// settles it, and SendConfirmed reports that outcome; if the receiver
+// unsubscribes first, it reports [transport.ErrNoRoute]. Other messages that were
+// sent with SendConfirmed are confirmed when they come out of the peer's Recv.
+// While [transport.Limits].Unsettled messages of an end, by its own limits, are
+// unsettled or unconfirmed, it sends no more of either sort, and a sender waits
+// within its ctx.
 //
-// A subscription with Credit lets as many messages be under way; Settle gives
-// one back, in every ack mode, and Grant gives more. Without Credit there is no
-// such bound, and a Grant changes nothing.
+// A subscription with Credit lets as many messages be under way. Settle gives
+// back what it settles, in every ack mode; with [transport.AckNone] that is all
+// it does. Grant gives more. Without Credit there is no such bound, and a Grant
+// changes nothing.
 package mem

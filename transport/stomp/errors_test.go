@@ -110,6 +110,31 @@ func TestNULWithoutContentLength(t *testing.T) {
 	})
 }
 
+// TestErrorBackslash: the line of an ERROR has the backslashes of its text where
+// the version can escape them, and blanks where it cannot.
+func TestErrorBackslash(t *testing.T) {
+	for _, c := range []struct{ version, in, want string }{
+		{"1.0", "SEND\ndestination:a\\b\n\n^@", `no destination "a  b"`},
+		{"1.1", "SEND\ndestination:a\\\\b\n\n^@", `no destination "a\\b"`},
+		{"1.2", "SEND\ndestination:a\\\\b\n\n^@", `no destination "a\\b"`},
+		{"1.1", "SEND\nk:\\t\n\n^@", `STOMP 1.1 has \n \c \\`},
+		{"1.2", "SEND\nk:\\t\n\n^@", `STOMP 1.2 has \n \c \\ \r`},
+	} {
+		t.Run(c.version, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				explains(t, refused(t, newRig(t, nil, nil).connect(c.version).say(c.in)), c.want)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // no version is known yet
+		got := newRig(t, nil, nil).dial().say("CONNECT\naccept-version:9\\9\nhost:h\n\n^@")
+		if head, _, _ := strings.Cut(got, "\n\n"); strings.Contains(head, "\\") {
+			t.Errorf("ERROR before the handshake has a backslash in its header:\n%s", printable(got))
+		}
+		explains(t, refused(t, got), "no common version")
+	})
+}
+
 // TestErrorWithoutReceipt: what was not asked for is not there, even if an
 // earlier frame asked.
 func TestErrorWithoutReceipt(t *testing.T) {

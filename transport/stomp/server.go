@@ -20,7 +20,10 @@ import (
 // Server accepts a STOMP session from the client at the other end of nc.
 func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	c := &serverConn{conn: newConn(nc, &o.Options), o: o, unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1)}
+	c := &serverConn{
+		conn: newConn(nc, &o.Options), o: o,
+		unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1),
+	}
 	c.handle, c.broken = c.act, func(err error) { c.refuse(err, c.frames.current()) }
 	if err := c.shake(ctx); err != nil {
 		return nil, err
@@ -174,7 +177,7 @@ func (c *serverConn) refuse(why error, f *frame.Frame) {
 func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
 	text := transport.Reason(why)
 	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","),
-		frame.Message, headline(text), frame.ContentType, "text/plain")
+		frame.Message, c.v.headline(text), frame.ContentType, "text/plain")
 	if f != nil {
 		if id, asked := f.Header.Contains(frame.Receipt); asked {
 			e.Header.Add(frame.ReceiptId, id)
@@ -184,10 +187,13 @@ func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
 	return appendFrame(dst, c.v, e)
 }
 
-// headline makes text fit for a header that is perhaps not escaped.
-func headline(text string) string {
+// headline makes one line of text for a header. Without escapes, which 1.0 lacks
+// and a client whose version is not known yet may undo or not, a backslash
+// could be misread.
+func (v version) headline(text string) string {
+	_, escaped := v.escapes('\\')
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == '\\' {
+		if r < ' ' || r == '\\' && !escaped {
 			return ' '
 		}
 		return r
