@@ -21,14 +21,15 @@ func TestClientCONNECT(t *testing.T) {
 		o         *transport.DialOptions
 		want      string
 	}{
-		{"the least", "stomp://broker.example", nil, "accept-version:1.0,1.1,1.2\nhost:broker.example\nheart-beat:10000,10000\n"},
-		{"with a port", "stomp://broker.example:61613/queue/x", nil, "accept-version:1.0,1.1,1.2\nhost:broker.example\nheart-beat:10000,10000\n"},
-		{"login", "stomp://ann:secret@h", nil, "accept-version:1.0,1.1,1.2\nhost:h\nheart-beat:10000,10000\nlogin:ann\npasscode:secret\n"},
-		{"login is never escaped", `stomp://a%3Ab:c%5Cd@h`, nil, "accept-version:1.0,1.1,1.2\nhost:h\nheart-beat:10000,10000\nlogin:a:b\npasscode:c\\d\n"},
-		{"login alone", "stomp://ann@h", nil, "accept-version:1.0,1.1,1.2\nhost:h\nheart-beat:10000,10000\nlogin:ann\npasscode:\n"},
-		{"one version", "stomp://h?version=1.1", nil, "accept-version:1.1\nhost:h\nheart-beat:10000,10000\n"},
-		{"two versions", "stomp://h?version=1.0,1.2", nil, "accept-version:1.0,1.2\nhost:h\nheart-beat:10000,10000\n"},
+		{"the least", "stomp://broker.example", nil, "accept-version:1.0,1.1,1.2\nhost:/\nheart-beat:10000,10000\n"},
+		{"with a port", "stomp://broker.example:61613/queue/x", nil, "accept-version:1.0,1.1,1.2\nhost:/\nheart-beat:10000,10000\n"},
+		{"login", "stomp://ann:secret@h", nil, "accept-version:1.0,1.1,1.2\nhost:/\nheart-beat:10000,10000\nlogin:ann\npasscode:secret\n"},
+		{"login is never escaped", `stomp://a%3Ab:c%5Cd@h`, nil, "accept-version:1.0,1.1,1.2\nhost:/\nheart-beat:10000,10000\nlogin:a:b\npasscode:c\\d\n"},
+		{"login alone", "stomp://ann@h", nil, "accept-version:1.0,1.1,1.2\nhost:/\nheart-beat:10000,10000\nlogin:ann\npasscode:\n"},
+		{"one version", "stomp://h?version=1.1", nil, "accept-version:1.1\nhost:/\nheart-beat:10000,10000\n"},
+		{"two versions", "stomp://h?version=1.0,1.2", nil, "accept-version:1.0,1.2\nhost:/\nheart-beat:10000,10000\n"},
 		{"virtual host", "stomp://h", &transport.DialOptions{VirtualHost: "/prod"}, "accept-version:1.0,1.1,1.2\nhost:/prod\nheart-beat:10000,10000\n"},
+		{"virtual host by URL", "stomp://h/queue/x?host=other", nil, "accept-version:1.0,1.1,1.2\nhost:other\nheart-beat:10000,10000\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
