@@ -100,15 +100,18 @@ func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P
 	b := newBinder[P](m.o)
 	codec := m.o.Codec
 	m.add(name, func(ctx context.Context, params, dst []byte) ([]byte, error) {
-		var p P
-		if err := b.bind(params, &p); err != nil {
-			return dst, err
+		var v struct { // both go to the codec by their addresses: one allocation
+			p P
+			r R
 		}
-		r, err := fn(ctx, p)
+		err := b.bind(params, &v.p)
 		if err != nil {
 			return dst, err
 		}
-		return appendResult(codec, dst, &r)
+		if v.r, err = fn(ctx, v.p); err != nil {
+			return dst, err
+		}
+		return appendResult(codec, dst, &v.r)
 	})
 }
 

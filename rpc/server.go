@@ -222,6 +222,10 @@ type Request struct {
 	Info *transport.Info
 	// Headers are those of the message, where the wire has any.
 	Headers []transport.Header
+	// Attempt is how many earlier deliveries of the message are known to have
+	// failed: more than 0 says that the call may have been executed before, by
+	// this server or another one that serves the same queue at least once.
+	Attempt int
 
 	r *request
 }
@@ -235,7 +239,7 @@ func FromContext(ctx context.Context) (req Request, ok bool) {
 	}
 	return Request{
 		Method: string(r.msg.Method), Notification: r.msg.Kind == envelope.Notification,
-		Info: r.session.conn.Info(), Headers: r.message.Headers, r: r,
+		Info: r.session.conn.Info(), Headers: r.message.Headers, Attempt: r.message.Attempt, r: r,
 	}, true
 }
 

@@ -40,9 +40,10 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 	return c, nil
 }
 
-// destinationOf returns the destination that the path of a URL names.
+// destinationOf returns the destination that the path of a URL names. A slash
+// within a name stays %2F, as RabbitMQ has it.
 func destinationOf(u *url.URL) string {
-	p := strings.Trim(u.Path, "/")
+	p := strings.Trim(cmp.Or(u.RawPath, u.Path), "/")
 	if strings.Contains(p, "/") {
 		return "/" + p
 	}
@@ -177,7 +178,7 @@ func (c *clientConn) serves() bool {
 // received makes a Message of a MESSAGE frame, and keeps what its
 // acknowledgement will need.
 func (c *clientConn) received(f *frame.Frame) (*transport.Message, error) {
-	m := message(f)
+	m := fill(c.frames.message(), f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, known := c.subs[m.Subscription]

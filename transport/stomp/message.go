@@ -9,11 +9,11 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// message makes a Message of a SEND or MESSAGE frame. Of a repeated header that
+// fill makes m the message of a SEND or MESSAGE frame. Of a repeated header that
 // a field stands for, the first counts ("Repeated Header Entries"); others are
 // kept as they came.
-func message(f *frame.Frame) *transport.Message {
-	m := &transport.Message{Body: f.Body}
+func fill(m *transport.Message, f *frame.Frame) *transport.Message {
+	m.Body = f.Body
 	var seen known
 	for i := range f.Header.Len() {
 		name, value := f.Header.GetAt(i)

@@ -33,9 +33,27 @@ type frameReader struct {
 	inBody bool        // the header is read
 	length int         // of the body
 	body   []byte
+	parcel *parcel // holds the body if it is small
 	// uncounted says that the last frame had a body without content-length.
 	uncounted bool
 	scanned   int // bytes of the buffered header known not to end it
+}
+
+// smallBody makes a parcel 512 bytes, a size that Go allocates whole.
+const smallBody = 512 - 256
+
+// A parcel is a message with its body in one piece of memory.
+type parcel struct {
+	message transport.Message
+	body    [smallBody]byte
+}
+
+// message returns an empty message for the body of the last frame.
+func (r *frameReader) message() *transport.Message {
+	if r.parcel != nil {
+		return &r.parcel.message
+	}
+	return new(transport.Message)
 }
 
 func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
@@ -49,7 +67,7 @@ func (r *frameReader) next() (*frame.Frame, error) {
 		if err := r.readHead(); err != nil {
 			return nil, err
 		}
-		r.inBody, r.body = true, nil
+		r.inBody, r.body, r.parcel = true, nil, nil
 	}
 	if err := r.readBody(); err != nil {
 		return nil, err
@@ -258,6 +276,10 @@ func (r *frameReader) readBody() error {
 
 func (r *frameReader) readCounted() error {
 	in, n := r.stream.Reader, r.length+1
+	if r.body == nil && n <= smallBody && r.bodyLimit() > 0 {
+		r.parcel = new(parcel)
+		r.body = r.parcel.body[:0]
+	}
 	if len(in.Buffered()) < n-len(r.body) {
 		r.stream.MidFrame()
 	}
