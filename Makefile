@@ -24,13 +24,17 @@ help: ## List the targets
 build: ## Compile every package of every module
 	@$(foreach m,$(MODULES),(set -x; cd $(m) && go build ./...);)
 
-# Once set-up has brought every foreign program, an interop test that skips is a failure.
+# Once set-up has brought every foreign program, an interop test that skips is a failure. Vetting
+# compiles most of what the tests need, while set-up waits for packages.
 .PHONY: test
-test: ## Set up (may install Debian packages), vet, run every test with the race detector, list what did not run
-	@rc=0; (set -x; test/setup) || rc=$$?; \
+test: ## Set up (may install Debian packages), vet, run every test with race detector and brokers, list what did not run
+	@$(MAKE) vet & vet=$$!; rc=0; (set -x; test/setup) || rc=$$?; wait $$vet; \
 	case $$rc in 0) export POLYPORT_REQUIRE_INTEROP=1 ;; 3) ;; *) exit $$rc ;; esac; \
-	$(foreach m,$(MODULES),(set -x; cd $(m) && go vet ./...);) \
-	set -x; go run ./test/suite -race -timeout=$(TESTTIMEOUT) -- $(MODULES)
+	set -x; POLYPORT_NO_INSTALL=1 test/with-brokers go run ./test/suite -race -timeout=$(TESTTIMEOUT) -- $(MODULES)
+
+.PHONY: vet
+vet: ## Run go vet on every module
+	@$(foreach m,$(MODULES),(set -x; cd $(m) && go vet ./...);)
 
 .PHONY: short
 short: ## Run the library's tests without set-up and race detector

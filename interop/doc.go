@@ -7,6 +7,9 @@
 // stomp.py 8, the STOMP client of most Python programs, calls a JSON-RPC server
 // in all three versions of the protocol.
 //
+// RabbitMQ and ActiveMQ run beside the tests; package broker in this module
+// gives them to a test.
+//
 // # What is missing
 //
 // A test whose program is not installed is skipped and says what to install.
