@@ -1,0 +1,14 @@
+module github.com/polyport/polyport/bench
+
+go 1.26.0
+
+require github.com/polyport/polyport v0.0.0-00010101000000-000000000000
+
+require (
+	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // indirect
+	github.com/go-stomp/stomp/v3 v3.1.5 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
+
+replace github.com/polyport/polyport => ../
