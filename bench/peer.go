@@ -24,7 +24,8 @@ func (p peer) title() string { return p.name }
 const yardstick = "raw-json"
 
 func allPeers() []peer {
-	return slices.Concat(rawPeers(), polyportPeers())
+	return slices.Concat(rawPeers(), polyportPeers(), golspPeers(), jrpc2Peers(), sourcegraphPeers(), xexpPeers(),
+		gethPeers(), netrpcPeers(), grpcPeers(), natsPeers())
 }
 
 // start opens p with a service of its own.
