@@ -42,7 +42,8 @@ func (r *results) conditions() string {
 		}
 	}
 	if len(spreads) > 0 && r.Rounds > 1 {
-		s += fmt.Sprintf("Of a cell's rounds the middle half lies %.0f %% apart (processor time; median of all cells), %.0f %% in the worst cell.\n",
+		s += fmt.Sprintf("Of a cell's rounds the middle half lies %.0f %% apart (processor time; median of all cells), "+
+			"%.0f %% in the worst cell.\n",
 			100*median(spreads), 100*slices.Max(spreads))
 	}
 	return s
@@ -172,7 +173,7 @@ const (
 
 // replaceInFile puts s between the markers of a file.
 func replaceInFile(name, s string) error {
-	old, err := os.ReadFile(name)
+	old, err := os.ReadFile(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return err
 	}
@@ -182,5 +183,5 @@ func replaceInFile(name, s string) error {
 		return errors.New(name + " lacks the markers " + strings.TrimSpace(beginMark) + " and " + strings.TrimSpace(endMark))
 	}
 	text := string(before) + beginMark + "\n" + s + "\n" + endMark + string(after)
-	return os.WriteFile(name, []byte(text), 0o644)
+	return os.WriteFile(name, []byte(text), 0o600) // it exists, so it keeps its mode
 }

@@ -33,7 +33,7 @@ func measureAll(ctx context.Context, o *options, p *progress) (*results, error) 
 		for _, w := range o.workloads {
 			for i := range o.peers {
 				peer := o.peers[(i+round)%len(o.peers)]
-				p.show(done, cells, time.Since(start), "round %d of %d: %s, %s", round+1, o.rounds, w.name, peer.name)
+				p.showf(done, cells, time.Since(start), "round %d of %d: %s, %s", round+1, o.rounds, w.name, peer.name)
 				s, possible, err := measureCell(ctx, peer, w, o.time)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", peer.name, w.name, err)

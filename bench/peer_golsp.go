@@ -19,7 +19,10 @@ func golspPeers() []peer {
 			how: "NewConn, Content-Length frames, handlers in turn; batches by NewBatchClient, which leaves their JSON to the caller",
 		},
 		{name: "golsp-async", module: module, open: openGolsp(true, false), how: "the same with AsyncHandler: handlers side by side"},
-		{name: "golsp-single", module: module, open: openGolsp(false, true), how: "NewSingleClient: one call at a time, and none from the server"},
+		{
+			name: "golsp-single", module: module, open: openGolsp(false, true),
+			how: "NewSingleClient: one call at a time, and none from the server",
+		},
 	}
 }
 

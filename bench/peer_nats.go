@@ -22,7 +22,9 @@ func natsPeers() []peer {
 
 func openNATS(_ context.Context, s *service) (client, error) {
 	const room = 8 << 20 // for Echo1MiB, which the default refuses
-	broker, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: room})
+	broker, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: room,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,15 @@ import (
 func polyportPeers() []peer {
 	const module = "github.com/polyport/polyport"
 	return []peer{
-		{name: "polyport-stomp", module: module, open: openPolyport("stomp://127.0.0.1:0"), how: "STOMP 1.2 over TCP; rpc.Handle, rpc.Call[R]"},
+		{
+			name: "polyport-stomp", module: module, open: openPolyport("stomp://127.0.0.1:0"),
+			how: "STOMP 1.2 over TCP; rpc.Handle, rpc.Call[R]",
+		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},
-		{name: "polyport-mem", module: module, open: openPolyport("mem://"), how: "the same on the mem wire in memory: compare with raw-json-mem"},
+		{
+			name: "polyport-mem", module: module, open: openPolyport("mem://"),
+			how: "the same on the mem wire in memory: compare with raw-json-mem",
+		},
 	}
 }
 
@@ -48,7 +54,10 @@ func openPolyport(rawURL string) func(context.Context, *service) (client, error)
 		c.serve(ctx, ln, s)
 		u.Host = ln.Addr().String()
 		c.Client, err = rpc.Dial(ctx, u.String(), nil)
-		return c, err
+		if err != nil {
+			return nil, errors.Join(err, c.closing.Close())
+		}
+		return c, nil
 	}
 }
 

@@ -28,7 +28,7 @@ func (o *options) startProfile() (stop func() error, err error) {
 	if o.memProfile != "" {
 		runtime.MemProfileRate = allocRate
 		stops.add(func() error {
-			f, err := os.Create(o.memProfile)
+			f, err := os.Create(o.memProfile) //nolint:gosec // the user names the file
 			if err != nil {
 				return err
 			}

@@ -22,8 +22,8 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w}
 }
 
-// show replaces the line: done of all are measured after elapsed.
-func (p *progress) show(done, all int, elapsed time.Duration, format string, args ...any) {
+// showf replaces the line: done of all are measured after elapsed.
+func (p *progress) showf(done, all int, elapsed time.Duration, format string, args ...any) {
 	left := "?"
 	if done > 0 {
 		left = (elapsed / time.Duration(done) * time.Duration(all-done)).Round(time.Second).String()
