@@ -14,6 +14,7 @@ import (
 // TestPeers lets every peer do a little of all that it can; the workloads
 // compare the answers.
 func TestPeers(t *testing.T) {
+	t.Parallel()
 	for _, p := range allPeers() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

@@ -183,5 +183,5 @@ func replaceInFile(name, s string) error {
 		return errors.New(name + " lacks the markers " + strings.TrimSpace(beginMark) + " and " + strings.TrimSpace(endMark))
 	}
 	text := string(before) + beginMark + "\n" + s + "\n" + endMark + string(after)
-	return os.WriteFile(name, []byte(text), 0o600) // it exists, so it keeps its mode
+	return os.WriteFile(name, []byte(text), 0o600) //nolint:gosec // the user names the file; it exists and keeps its mode
 }

@@ -60,7 +60,7 @@ func serveNATS(nc *nats.Conn, s *service) error {
 			}
 		}
 		if err != nil {
-			_ = m.Respond([]byte(fmt.Sprintf("%q", err))) // no number and no object: the caller will fail
+			_ = m.Respond(fmt.Appendf(nil, "%q", err)) // no number and no object: the caller will fail
 		}
 	}
 	_, err1 := nc.Subscribe("sum", func(m *nats.Msg) {
