@@ -50,7 +50,7 @@ fuzz: ## Fuzz each target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## Compare with other RPC libraries in one run (4 min); renews docs/bench.md
+bench: ## Compare with other RPC libraries in one run (3 min); renews docs/bench.md
 	cd bench && go run . -doc ../docs/bench.md
 
 .PHONY: microbench
