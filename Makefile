@@ -7,7 +7,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # Modules whose tests belong to this repository's tests. tools/ only pins programs.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard interop/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard interop/go.mod bench/go.mod))
 TOOL := go tool -modfile=tools/go.mod
 
 FUZZTIME ?= 30s
@@ -54,7 +54,11 @@ fuzz: ## Fuzz each target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH (.), COUNT times
+bench: ## Compare with other RPC libraries in one run (3 min); renews docs/bench.md
+	cd bench && go run . -doc ../docs/bench.md
+
+.PHONY: microbench
+microbench: ## Run the Go benchmarks that match BENCH (.), COUNT times
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...
 
 .PHONY: cover
