@@ -30,6 +30,10 @@ type Broker struct {
 	// that are sent while it lasts. Nil means "/topic/" before the name.
 	Topic func(name string) string
 
+	// Largest is the largest body that the broker takes, where that is less than
+	// Limits.Message allows. Send must refuse a larger one with ErrTooLarge. Zero
+	// means that there is no such limit.
+	Largest int
 	// Renames says that a To or ReplyTo comes out under another name than went
 	// in. What is sent to a ReplyTo under its new name must still arrive.
 	Renames bool

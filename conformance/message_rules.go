@@ -67,6 +67,11 @@ func checkWholeMessage(r *rig) {
 				continue
 			}
 			body := pattern(n)
+			if b := r.h.Broker; b != nil && b.Largest > 0 && n > b.Largest {
+				err := w.from.Send(r.soon(), &transport.Message{To: w.dest, Body: body})
+				r.wantErr(fmt.Sprintf("%s: Send of %d bytes to a broker that takes %d", w.name, n, b.Largest), err, transport.ErrTooLarge)
+				continue
+			}
 			r.send(w.from, &transport.Message{To: w.dest, Body: body})
 			if diff := sameBody(r.next(in).Body, body); diff != "" {
 				r.Errorf("%s, %d bytes: %s", w.name, n, diff)

@@ -37,7 +37,7 @@ const (
 // words.
 var declared = map[string]conformance.Broker{
 	rabbit3: {Renames: true, HeaderSet: true},
-	rabbit4: {Renames: true, HeaderSet: true},
+	rabbit4: {Renames: true, HeaderSet: true, Largest: 4<<20 - 1024},
 	active:  {Renames: true, HeaderSet: true, Adds: []string{"priority", "timestamp"}, HoldsReleased: true},
 }
 
