@@ -15,20 +15,20 @@ var accessRules = []Rule{
 	{
 		Name:   "Authentication",
 		Text:   "The Authenticator decides who may connect; the User of Info is who was let in.",
-		direct: "the broker decides who may connect, not the other end",
+		direct: "it is not the other end that decides who may connect",
 		check:  checkAuthentication,
 	},
 	{
 		Name: "Credentials",
 		Text: "The Authenticator sees the credentials as they were given; the reason of its refusal is not told to " +
 			"the peer.",
-		direct: "the broker decides who may connect, not the other end",
+		direct: "it is not the other end that decides who may connect",
 		check:  checkCredentials,
 	},
 	{
 		Name:   "VirtualHost",
 		Text:   "VirtualHosts are the ones served; a client that asks for another is refused.",
-		direct: "the broker decides who may connect, not the other end",
+		direct: "it is not the other end that decides who may connect",
 		check:  checkVirtualHost,
 	},
 }

@@ -79,6 +79,12 @@ func (b broker) check(peer string, m *transport.Message, size int) error {
 		}
 	}
 	for _, h := range m.Headers {
+		switch h.Name {
+		case "type", "app-id", "content-encoding": // short strings of AMQP, too
+			if len(h.Value) > b.maxField {
+				return invalid("%s ends the connection over a %s of %d bytes, the most is %d", peer, h.Name, len(h.Value), b.maxField)
+			}
+		}
 		if len(h.Name) > b.maxField {
 			return invalid("%s ends the connection over a header name of %d bytes, the most is %d", peer, len(h.Name), b.maxField)
 		}

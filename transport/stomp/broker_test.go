@@ -210,6 +210,9 @@ func TestClientFieldLimitOfRabbitMQ(t *testing.T) {
 		"id":             func(s string) *transport.Message { return &transport.Message{ID: transport.TextID(s)} },
 		"content type":   func(s string) *transport.Message { return &transport.Message{ContentType: s} },
 		"reply to":       func(s string) *transport.Message { return &transport.Message{ReplyTo: s} },
+		"app id": func(s string) *transport.Message {
+			return &transport.Message{Headers: []transport.Header{{Name: "app-id", Value: s}}}
+		},
 		"header name": func(s string) *transport.Message {
 			return &transport.Message{Headers: []transport.Header{{Name: s, Value: "x"}}}
 		},
