@@ -67,10 +67,13 @@ func TestBrokersDiffer(t *testing.T) {
 				}
 			})
 			for header, want := range map[string]map[string]string{
-				"priority":   {rabbit3: "ended", rabbit4: "ended", active: "ended"},
-				"user-id":    {rabbit3: "ended", rabbit4: "ended", active: "x"},
-				"expiration": {rabbit3: "ended", rabbit4: "ended", active: "x"},
-				"priorities": {rabbit3: "x", rabbit4: "x", active: "x"},
+				"priority":            {rabbit3: "ended", rabbit4: "ended", active: "ended"},
+				"user-id":             {rabbit3: "ended", rabbit4: "ended", active: "x"},
+				"expiration":          {rabbit3: "ended", rabbit4: "ended", active: "x"},
+				"timestamp":           {rabbit3: "ended", rabbit4: "ended", active: "ended"},
+				"x-message-ttl":       {rabbit3: "ended", rabbit4: "ended", active: "x"},
+				"AMQ_SCHEDULED_DELAY": {rabbit3: "x", rabbit4: "x", active: "ended"},
+				"priorities":          {rabbit3: "x", rabbit4: "x", active: "x"},
 			} {
 				t.Run("header "+header, func(t *testing.T) {
 					t.Parallel()

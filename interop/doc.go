@@ -7,6 +7,11 @@
 // stomp.py 8, the STOMP client of most Python programs, calls a JSON-RPC server
 // in all three versions of the protocol.
 //
+// RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
+// STOMP wire, which are held to the rules of package conformance. Their
+// addresses are taken from RABBITMQ_STOMP_URL, RABBITMQ4_STOMP_URL and
+// ACTIVEMQ_STOMP_URL.
+//
 // # What is missing
 //
 // A test whose program is not installed is skipped and says what to install.
