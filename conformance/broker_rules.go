@@ -211,8 +211,11 @@ func checkUnsettledComesBack(r *rig) {
 	r.accept(a.take(r, 0, 3)[1])
 	r.close(a)
 	b := r.consumer(queue, 5)
-	back := []*transport.Message{r.nextText(b.in, "0"), r.nextText(b.in, "2")}
-	for _, m := range back {
+	back := []*transport.Message{r.next(b.in), r.next(b.in)} // in any order
+	for i, m := range back {
+		if other := back[1-i]; string(m.Body) != "0" && string(m.Body) != "2" || string(m.Body) == string(other.Body) {
+			r.Fatalf("0 and 2 were unsettled, and %s came back beside %s", brief(m.Body), brief(other.Body))
+		}
 		r.back(m)
 	}
 	r.produce(p, 3, 4)
@@ -235,13 +238,20 @@ func checkReleasedComesBack(r *rig) {
 			r.quiet()
 			r.none(a.in, "though the broker is said to hold what was released")
 			r.close(a)
-			a = r.consumer(queue, 1)
 		}
-		m := a.take(r, 0, 1)[0]
+		b := r.consumer(queue, 1)
+		var m *transport.Message
+		select {
+		case m = <-a.in.msgs:
+		case m = <-b.in.msgs:
+		case <-r.soon().Done():
+			r.Fatalf("a message that was %v has not come back within %v", o, r.patience())
+		}
 		if o == transport.Failed {
 			r.back(m)
 		}
 		a.over(r, "though it was accepted", m)
+		b.over(r, "though it was accepted")
 	}
 }
 

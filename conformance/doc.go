@@ -65,7 +65,8 @@
 //
 // # Testing the tests
 //
-// This package's own test builds defects into a sound wire, over a hundred,
-// each of which must be found by the rule whose sentence it breaks; and every
-// rule must find one.
+// This package's own test builds defects into a sound wire and a sound broker,
+// over a hundred, each of which must be found by the rule whose sentence it
+// breaks; and every rule must find one. Each field of [Broker] must be needed by
+// a rule.
 package conformance

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/polyport/polyport/conformance"
 	"github.com/polyport/polyport/transport"
@@ -19,7 +20,7 @@ func brokers(t *testing.T) map[string]string {
 		urls[name] = os.Getenv(env)
 		if urls[name] == "" {
 			t.Run(name, func(t *testing.T) {
-				missing(t, env+" is not set", "a broker, and its address there, stomp://user:password@host:port")
+				t.Skip(env + " is not set; it would be stomp://user:password@host:port")
 			})
 			delete(urls, name)
 		}
@@ -50,7 +51,7 @@ func TestThroughBroker(t *testing.T) {
 			return transport.Dial(ctx, url+"/queue/"+queue, o)
 		}
 		t.Run(name, func(t *testing.T) {
-			conformance.Run(t, conformance.Harness{URL: "stomp://broker", Broker: &b})
+			conformance.Run(t, conformance.Harness{URL: "stomp://broker", Broker: &b, Patience: 30 * time.Second})
 		})
 	}
 }
