@@ -13,20 +13,23 @@ import (
 // accessRules are about who is let in.
 var accessRules = []Rule{
 	{
-		Name:  "Authentication",
-		Text:  "The Authenticator decides who may connect; the User of Info is who was let in.",
-		check: checkAuthentication,
+		Name:   "Authentication",
+		Text:   "The Authenticator decides who may connect; the User of Info is who was let in.",
+		direct: "it is not the other end that decides who may connect",
+		check:  checkAuthentication,
 	},
 	{
 		Name: "Credentials",
 		Text: "The Authenticator sees the credentials as they were given; the reason of its refusal is not told to " +
 			"the peer.",
-		check: checkCredentials,
+		direct: "it is not the other end that decides who may connect",
+		check:  checkCredentials,
 	},
 	{
-		Name:  "VirtualHost",
-		Text:  "VirtualHosts are the ones served; a client that asks for another is refused.",
-		check: checkVirtualHost,
+		Name:   "VirtualHost",
+		Text:   "VirtualHosts are the ones served; a client that asks for another is refused.",
+		direct: "it is not the other end that decides who may connect",
+		check:  checkVirtualHost,
 	},
 }
 

@@ -81,6 +81,12 @@ func checkBeatsAgreed(r *rig) {
 		{none, none, 0},
 	} {
 		client, server := r.pair(r.beating(c.client, c.server))
+		if r.h.Broker != nil { // which agrees with each by itself
+			r.beatsAtBroker("client", client, c.client)
+			r.beatsAtBroker("server", server, c.server)
+			r.closeAll(client, server)
+			continue
+		}
 		a, b := client.Info(), server.Info()
 		if a.Beat != b.PeerBeat || b.Beat != a.PeerBeat {
 			r.Errorf("client %v, server %v: the client sends every %v and expects %v, the server sends every %v and expects %v",
@@ -93,6 +99,17 @@ func checkBeatsAgreed(r *rig) {
 			r.Errorf("client %v, server %v: agreed on %v and %v, want %v", c.client, c.server, a.Beat, a.PeerBeat, c.want)
 		}
 		r.closeAll(client, server)
+	}
+}
+
+// beatsAtBroker checks what one who wants an interval has agreed with a broker.
+func (r *rig) beatsAtBroker(end string, c transport.Conn, wanted time.Duration) {
+	r.Helper()
+	i := c.Info()
+	for _, got := range []time.Duration{i.Beat, i.PeerBeat} {
+		if got != 0 && (wanted < 0 || got < max(wanted, transport.MinHeartbeat)) {
+			r.Errorf("%s, which wants %v: sends every %v and expects every %v", end, wanted, i.Beat, i.PeerBeat)
+		}
 	}
 }
 

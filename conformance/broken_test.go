@@ -140,6 +140,9 @@ func TestBroken(t *testing.T) {
 			}
 		})
 	}
+	for _, d := range brokerDefects {
+		delete(untried, d.rule)
+	}
 	for name := range untried {
 		t.Errorf("no defect breaks the rule %s", name)
 	}

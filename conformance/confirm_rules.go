@@ -23,9 +23,10 @@ var confirmRules = []Rule{
 		check: checkConfirm,
 	},
 	{
-		Name:  "ConfirmMeansTaken",
-		Text:  "No message is confirmed that the peer has not taken.",
-		check: checkConfirmMeansTaken,
+		Name:   "ConfirmMeansTaken",
+		Text:   "No message is confirmed that the peer has not taken.",
+		direct: "what is confirmed has been taken by the broker, received or not",
+		check:  checkConfirmMeansTaken,
 	},
 	{
 		Name:  "ConfirmLost",
@@ -39,14 +40,16 @@ var confirmRules = []Rule{
 		check: checkConfirmClosed,
 	},
 	{
-		Name:  "ConfirmWaits",
-		Text:  "SendConfirmed is Send: over Limits.Unsettled it waits, within its ctx.",
-		check: checkConfirmWaits,
+		Name:   "ConfirmWaits",
+		Text:   "SendConfirmed is Send: over Limits.Unsettled it waits, within its ctx.",
+		direct: "what is confirmed has been taken by the broker, which does not wait for the other end",
+		check:  checkConfirmWaits,
 	},
 	{
-		Name:  "ConfirmRefused",
-		Text:  "done gets an error when the peer has refused the message.",
-		check: checkConfirmRefused,
+		Name:   "ConfirmRefused",
+		Text:   "done gets an error when the peer has refused the message.",
+		direct: "what is confirmed has been taken by the broker, whatever the other end says of it",
+		check:  checkConfirmRefused,
 	},
 	{
 		Name:  "ConfirmBothWays",
@@ -139,8 +142,8 @@ func (r *rig) confirmingSubscription(change func(*transport.Options)) (confirmin
 	if !ok || !subscribes {
 		return confirming{}, false
 	}
-	w := way{name: "server to subscription", from: server, to: client, dest: topic(1)}
-	_, err := sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: topic(1), Ack: transport.AckEach})
+	w := way{name: "server to subscription", from: server, to: client, dest: r.topic(1)}
+	_, err := sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: r.topic(1), Ack: transport.AckEach})
 	if err != nil {
 		r.Fatalf("Subscribe: %v", err)
 	}
@@ -362,13 +365,13 @@ func checkConfirmBothWays(r *rig) {
 	by, ok := transport.As[transport.Confirmer](server)
 	sub, subscribes := transport.As[transport.Subscriber](client)
 	if ok && subscribes {
-		_, err := sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: topic(1), Ack: transport.AckEach})
+		_, err := sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: r.topic(1), Ack: transport.AckEach})
 		if err != nil {
 			r.Fatalf("Subscribe: %v", err)
 		}
 		r.send(client, &transport.Message{Body: []byte("marker")})
 		r.wantText(server, "marker")
-		w := way{name: "server to subscription", from: server, to: client, dest: topic(1)}
+		w := way{name: "server to subscription", from: server, to: client, dest: r.topic(1)}
 		both = append(both, confirming{way: w, by: by, settle: true})
 	}
 	if len(both) < 2 {

@@ -30,7 +30,7 @@ func (r *rig) crediting(count int) (*subscribed, transport.Crediter) {
 	r.Helper()
 	s := r.subscribe(nil)
 	c := ability[transport.Crediter](r, s.client, "client", "Crediter")
-	s.to(r, transport.Subscription{ID: "s", Destination: topic(1), Credit: 2})
+	s.to(r, transport.Subscription{ID: "s", Destination: r.topic(1), Credit: 2})
 	s.noticed(r)
 	s.streaming(r, count)
 	return s, c
@@ -57,7 +57,7 @@ func checkSettleRenewsCredit(r *rig) {
 	}
 	s.take(r, 4, 6)
 	r.quiet()
-	if err := s.server.Send(ended(), &transport.Message{To: topic(1)}); err == nil {
+	if err := s.server.Send(ended(), &transport.Message{To: r.topic(1)}); err == nil {
 		r.Errorf("4 of 6 messages were settled, which renews a credit of 2 to 0, and Send has taken one more")
 	}
 }
@@ -76,7 +76,7 @@ func checkGrantUnknown(r *rig) {
 		r.Errorf("Grant: %v", err)
 	}
 	s.take(r, 2, 3)
-	s.to(r, transport.Subscription{ID: "gone", Destination: topic(2), Credit: 1})
+	s.to(r, transport.Subscription{ID: "gone", Destination: r.topic(2), Credit: 1})
 	if err := s.sub.Unsubscribe(r.soon(), "gone"); err != nil {
 		r.Fatalf("Unsubscribe: %v", err)
 	}

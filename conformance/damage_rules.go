@@ -51,7 +51,7 @@ func (r *rig) conversation() (client, server []byte) {
 	ways := r.ways(c, s)
 	inboxes := []*inbox{r.inbox(s), r.inbox(c)}
 	if sub, ok := transport.As[transport.Subscriber](c); ok {
-		_, _ = sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: topic(1), Ack: transport.AckEach, Credit: 5})
+		_, _ = sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: r.topic(1), Ack: transport.AckEach, Credit: 5})
 	}
 	for i, w := range ways {
 		r.send(w.from, &transport.Message{

@@ -30,6 +30,26 @@
 // ability, the ability has to work; where it does not, the rules about it are
 // skipped and say so. No rule is ever left out in silence.
 //
+// # Through a broker
+//
+// A wire whose clients meet at a broker keeps the same contract, with a [Broker]
+// in the Harness:
+//
+//	conformance.Run(t, conformance.Harness{
+//		URL:    "stomp://broker",
+//		Broker: &conformance.Broker{Dial: dial, Renames: true, HeaderSet: true},
+//	})
+//
+// Then both ends of a rule are clients of the broker. One of them, called the
+// server, consumes a queue of its own, and the other sends there. Each has a
+// connection to the broker that lives, beats and has its limits without the
+// other. Hence a rule is tested in one of three ways. Most are tested as they
+// are. Some are tested in part: what arrives is compared but for what Broker
+// declares to be the broker's doing, and one end is not asked what it knows of
+// the other's connection. The rest, about what two connected ends know of one
+// another, are skipped and say so. The rules about queues, consumers that share
+// them and messages that come back are for a broker only.
+//
 // # Exceptions
 //
 // A rule that a wire is known to break stands in [Harness].Skip with its
@@ -40,12 +60,13 @@
 //
 // [Check] runs rules without a *testing.T, by a sequence of [Result] values,
 // against whatever the Harness connects: a wire in this process or, by
-// [Harness].Pair, two ends that meet at a broker. Rules ask for no more than a
+// [Harness].Broker, two ends that meet at a broker. Rules ask for no more than a
 // [TB], so [Rule].Check can also be called from a test of another kind.
 //
 // # Testing the tests
 //
-// This package's own test builds defects into a sound wire, over a hundred,
-// each of which must be found by the rule whose sentence it breaks; and every
-// rule must find one.
+// This package's own test builds defects into a sound wire and a sound broker,
+// over a hundred, each of which must be found by the rule whose sentence it
+// breaks; and every rule must find one. Each field of [Broker] must be needed by
+// a rule.
 package conformance

@@ -28,10 +28,14 @@ type Harness struct {
 	// means [mem.Pipe] and, in go test, virtual time; see also [TCP]. The ends
 	// are closed by the connections made on them.
 	Stream func(t TB) (client, server net.Conn)
-	// Pair connects two ends, in place of Transport and Stream, say by way of
-	// a broker. It should respect those fields of o that it can. Rules that
+	// Pair connects two ends, in place of Transport and Stream. It should respect those fields of o that it can. Rules that
 	// make their own byte streams use Transport nevertheless.
 	Pair func(t TB, o PairOptions) (client, server transport.Conn, err error)
+	// Broker says that the ends meet at a broker, and what that does to messages
+	// on their way. With it Pair is made of its Dial, and Transport, Stream and
+	// RawDial are not used: what holds between one end and the broker is a matter
+	// of a harness without Broker. See the package's text, "Through a broker".
+	Broker *Broker
 	// RawDial connects to a server that has not shaken hands yet, for the rules
 	// about hostile bytes. Patience must be longer than the server gives for
 	// the handshake. Nil means a server made of Transport.

@@ -14,9 +14,10 @@ import (
 // lossRules are about connections that end without a goodbye.
 var lossRules = []Rule{
 	{
-		Name:  "PeerReset",
-		Text:  "A peer that vanished with a reset ends a blocked Recv, and Send, at once.",
-		check: checkPeerReset,
+		Name:   "PeerReset",
+		Text:   "A peer that vanished with a reset ends a blocked Recv, and Send, at once.",
+		direct: "the connection goes on when the other end has lost its own",
+		check:  checkPeerReset,
 	},
 	{
 		Name: "CutMidFrame",

@@ -67,6 +67,11 @@ func checkWholeMessage(r *rig) {
 				continue
 			}
 			body := pattern(n)
+			if b := r.h.Broker; b != nil && b.Largest > 0 && n > b.Largest {
+				err := w.from.Send(r.soon(), &transport.Message{To: w.dest, Body: body})
+				r.wantErr(fmt.Sprintf("%s: Send of %d bytes to a broker that takes %d", w.name, n, b.Largest), err, transport.ErrTooLarge)
+				continue
+			}
 			r.send(w.from, &transport.Message{To: w.dest, Body: body})
 			if diff := sameBody(r.next(in).Body, body); diff != "" {
 				r.Errorf("%s, %d bytes: %s", w.name, n, diff)
@@ -95,8 +100,13 @@ func checkFields(r *rig) {
 			want.ReplyTo = r.replyAddress(w.from)
 		}
 		r.send(w.from, want)
-		for _, diff := range differences(r.recv(w.to), want) {
+		got := r.recv(w.to)
+		for _, diff := range r.differences(got, want) {
 			r.Errorf("%s: %s", w.name, diff)
+		}
+		if w.from.Info().Addressed && want.ReplyTo != "" { // it may have another name, and still leads back
+			r.send(w.to, &transport.Message{To: got.ReplyTo, Body: []byte("answer")})
+			r.wantText(w.from, "answer")
 		}
 	}
 }
@@ -157,7 +167,7 @@ func (r *rig) sayable(w way, want *transport.Message) {
 	if err != nil {
 		r.Fatalf("%s: Send of a message with fields %q: %v", w.name, want.Subject, err)
 	}
-	for _, diff := range differences(r.recv(w.to), want) {
+	for _, diff := range r.differences(r.recv(w.to), want) {
 		r.Errorf("%s: %s", w.name, diff)
 	}
 }
@@ -178,7 +188,7 @@ func (r *rig) splitUp(w way, all *transport.Message) {
 		err := w.from.Send(r.soon(), want)
 		switch {
 		case err == nil:
-			for _, diff := range differences(r.recv(w.to), want) {
+			for _, diff := range r.differences(r.recv(w.to), want) {
 				r.Errorf("%s: %s", w.name, diff)
 			}
 		case !errors.Is(err, transport.ErrInvalid) || !transport.NotSent(err):
@@ -201,8 +211,8 @@ func checkHeaders(r *rig) {
 	for _, w := range r.ways(client, server) {
 		r.send(w.from, &transport.Message{To: w.dest, Headers: want})
 		got := r.recv(w.to)
-		if !slices.Equal(got.Headers, want) {
-			r.Errorf("%s: Headers = %q, want %q", w.name, got.Headers, want)
+		for _, diff := range r.differences(&transport.Message{Headers: got.Headers}, &transport.Message{Headers: want}) {
+			r.Errorf("%s: %s", w.name, diff)
 		}
 		if v := got.Header("b"); v != "1" {
 			r.Errorf("%s: Header(%q) = %q, want the first, %q", w.name, "b", v, "1")
@@ -300,7 +310,7 @@ func checkAnySlices(r *rig) {
 			for _, n := range []int{0, 1, 300, 5000} {
 				want := &transport.Message{To: w.dest, Subject: "s", Headers: []transport.Header{{Name: "a", Value: "b"}}, Body: pattern(n)}
 				r.send(w.from, want)
-				for _, diff := range differences(r.next(in), want) {
+				for _, diff := range r.differences(r.next(in), want) {
 					r.Errorf("%s, %q: %s", w.name, rules, diff)
 				}
 			}

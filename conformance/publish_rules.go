@@ -43,13 +43,13 @@ func checkPublish(r *rig) {
 	p := ability[transport.Publisher](r, s.server, "server", "Publisher")
 	want := map[string]bool{}
 	for i := range 3 {
-		want[s.to(r, transport.Subscription{ID: fmt.Sprint("sub-", i), Destination: topic(1)})] = true
+		want[s.to(r, transport.Subscription{ID: fmt.Sprint("sub-", i), Destination: r.topic(1)})] = true
 	}
-	s.to(r, transport.Subscription{ID: "other", Destination: topic(2)})
+	s.to(r, transport.Subscription{ID: "other", Destination: r.topic(2)})
 	s.noticed(r)
 	for range 10 {
 		body := pattern(2000)
-		if err := p.Publish(r.soon(), &transport.Message{To: topic(1), Subject: "news", Body: body}); err != nil {
+		if err := p.Publish(r.soon(), &transport.Message{To: r.topic(1), Subject: "news", Body: body}); err != nil {
 			r.Fatalf("Publish: %v", err)
 		}
 		clear(body)
@@ -65,27 +65,27 @@ func checkPublish(r *rig) {
 			r.Errorf("the message has come by the subscriptions %v, want %v", got, want)
 		}
 	}
-	r.send(s.server, &transport.Message{To: topic(1), Body: []byte("to one of them")})
+	r.send(s.server, &transport.Message{To: r.topic(1), Body: []byte("to one of them")})
 	r.nextText(s.in, "to one of them")
-	r.nothingElse(way{from: s.server, to: s.client, dest: topic(2)}, s.in)
+	r.nothingElse(way{from: s.server, to: s.client, dest: r.topic(2)}, s.in)
 }
 
 func checkPublishNoRoute(r *rig) {
 	client, server := r.connect(nil)
 	p := ability[transport.Publisher](r, server, "server", "Publisher")
 	ways := r.ways(client, server)
-	r.wantErr("Publish without a subscription", p.Publish(r.soon(), &transport.Message{To: topic(1)}), transport.ErrNoRoute)
+	r.wantErr("Publish without a subscription", p.Publish(r.soon(), &transport.Message{To: r.topic(1)}), transport.ErrNoRoute)
 	r.works(ways...)
 }
 
 func checkPublishNotSent(r *rig) {
 	s := r.subscribe(nil)
 	p := ability[transport.Publisher](r, s.server, "server", "Publisher")
-	s.to(r, transport.Subscription{ID: "free", Destination: topic(1)})
-	s.to(r, transport.Subscription{ID: "full", Destination: topic(1), Ack: transport.AckEach, Credit: 1})
-	s.to(r, transport.Subscription{ID: "marker", Destination: topic(2)})
+	s.to(r, transport.Subscription{ID: "free", Destination: r.topic(1)})
+	s.to(r, transport.Subscription{ID: "full", Destination: r.topic(1), Ack: transport.AckEach, Credit: 1})
+	s.to(r, transport.Subscription{ID: "marker", Destination: r.topic(2)})
 	s.noticed(r)
-	news := &transport.Message{To: topic(1), Body: []byte("news")}
+	news := &transport.Message{To: r.topic(1), Body: []byte("news")}
 	if err := p.Publish(r.soon(), news); err != nil {
 		r.Fatalf("Publish: %v", err)
 	}
@@ -95,7 +95,7 @@ func checkPublishNotSent(r *rig) {
 		r.skipf("the wire does not hold back what is over a subscription's credit")
 	}
 	if transport.NotSent(err) {
-		r.nothingElse(way{from: s.server, to: s.client, dest: topic(2)}, s.in)
+		r.nothingElse(way{from: s.server, to: s.client, dest: r.topic(2)}, s.in)
 	}
 	for _, m := range unsettled {
 		_ = m.Settle(transport.Accepted)
@@ -112,7 +112,7 @@ func (r *rig) publishing(subscriptions, limit int) (*subscribed, transport.Publi
 	s.in = r.inboxThat(client, func(m *transport.Message) { r.accept(m) })
 	s.asked = r.inbox(server)
 	for range subscriptions {
-		s.to(r, transport.Subscription{Destination: topic(1), Ack: transport.AckEach})
+		s.to(r, transport.Subscription{Destination: r.topic(1), Ack: transport.AckEach})
 	}
 	s.noticed(r)
 	return s, p
@@ -124,7 +124,7 @@ func checkPublishTogether(r *rig) {
 	for range publishers {
 		r.Go(func() {
 			for range each {
-				if err := p.Publish(r.Context(), &transport.Message{To: topic(1)}); err != nil {
+				if err := p.Publish(r.Context(), &transport.Message{To: r.topic(1)}); err != nil {
 					r.Errorf("Publish: %v", err)
 					return
 				}
@@ -140,7 +140,7 @@ func checkPublishOverLimit(r *rig) {
 	const subscriptions = 4
 	s, p := r.publishing(subscriptions, 3)
 	start := time.Now()
-	err := p.Publish(r.soon(), &transport.Message{To: topic(1), Body: []byte("news")})
+	err := p.Publish(r.soon(), &transport.Message{To: r.topic(1), Body: []byte("news")})
 	if err == nil {
 		for range subscriptions {
 			r.nextText(s.in, "news")
@@ -151,5 +151,5 @@ func checkPublishOverLimit(r *rig) {
 		r.Errorf("Publish by %d subscriptions where 3 messages may be unsettled has waited for %v", subscriptions, took)
 	}
 	r.wantErr("Publish by more subscriptions than may be unsettled", err, transport.ErrBusy)
-	r.nothingElse(way{from: s.server, to: s.client, dest: topic(1)}, s.in)
+	r.nothingElse(way{from: s.server, to: s.client, dest: r.topic(1)}, s.in)
 }

@@ -109,7 +109,7 @@ func checkRecvContextMidFrame(r *rig) {
 		want := &transport.Message{To: w.dest, Subject: "sliced", Headers: []transport.Header{{Name: "a", Value: "b"}}, Body: pattern(300)}
 		r.send(w.from, want)
 		got := r.patiently(w, 150*time.Microsecond)
-		for _, diff := range differences(got, want) {
+		for _, diff := range r.differences(got, want) {
 			r.Errorf("%s: %s", w.name, diff)
 		}
 	}

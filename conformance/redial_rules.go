@@ -194,11 +194,11 @@ func checkRedialSubscriptions(r *rig) {
 		ability[transport.Subscriber](r, client, "client", "Subscriber")
 	}
 	sub := ability[transport.Subscriber](r, d.conn, "client", "Subscriber")
-	first, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: topic(1)})
+	first, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: r.topic(1)})
 	if err != nil {
 		r.Fatalf("Subscribe: %v", err)
 	}
-	gone, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: topic(2)})
+	gone, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: r.topic(2)})
 	if err != nil {
 		r.Fatalf("Subscribe: %v", err)
 	}
@@ -207,21 +207,21 @@ func checkRedialSubscriptions(r *rig) {
 	}
 	d.cut()
 	server = d.server(r)
-	second, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: topic(3)})
+	second, err := sub.Subscribe(r.soon(), transport.Subscription{Destination: r.topic(3)})
 	if err != nil || second == first {
 		r.Fatalf("Subscribe after a loss = %q, %v, want another ID than %q", second, err, first)
 	}
 	asked := r.inbox(server)
 	r.send(d.conn, &transport.Message{Body: []byte("marker")})
 	r.nextText(asked, "marker")
-	for dest, id := range map[string]string{topic(1): first, topic(3): second} {
+	for dest, id := range map[string]string{r.topic(1): first, r.topic(3): second} {
 		r.send(server, &transport.Message{To: dest, Body: []byte("news")})
 		if got := r.nextText(in, "news").Subscription; got != id {
 			r.Errorf("after a loss a message to %s has Subscription = %q, want %q", dest, got, id)
 		}
 	}
 	if p, ok := transport.As[transport.Publisher](server); ok {
-		err := p.Publish(r.soon(), &transport.Message{To: topic(2)})
+		err := p.Publish(r.soon(), &transport.Message{To: r.topic(2)})
 		r.wantErr("Publish to what was unsubscribed before the loss", err, transport.ErrNoRoute)
 	}
 }

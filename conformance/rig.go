@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -16,14 +17,15 @@ import (
 type rig struct {
 	TB
 	h       *Harness
-	virtual bool // in a bubble
+	name    string // that nothing else has
+	virtual bool   // in a bubble
 	skipped string
 	group   sync.WaitGroup // the goroutines of the rule
 	others  goroutines     // those that were there before
 }
 
 func newRig(t TB, h *Harness, virtual bool) *rig {
-	return &rig{TB: t, h: h, virtual: virtual}
+	return &rig{TB: t, h: h, name: rand.Text(), virtual: virtual}
 }
 
 // run tests the rule and, when all is closed again, whether anything is left.

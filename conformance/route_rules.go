@@ -22,7 +22,8 @@ var routeRules = []Rule{
 		Name: "NoRoute",
 		Text: "Where answers go by ReplyTo, a message without or to an unknown destination is refused with " +
 			"ErrNoRoute and not sent.",
-		check: checkNoRoute,
+		direct: "what nobody waits for is kept or dropped",
+		check:  checkNoRoute,
 	},
 	{
 		Name: "DefaultDestination",

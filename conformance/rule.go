@@ -13,7 +13,11 @@ type Rule struct {
 	Text string
 
 	needs needs
-	check func(*rig)
+	// direct says why the rule holds only where the ends are connected to one
+	// another; it completes "through a broker …". Empty means that it holds there,
+	// too.
+	direct string
+	check  func(*rig)
 }
 
 // needs is what a rule cannot do without.
@@ -26,6 +30,8 @@ const (
 	needsBubble
 	// needsServer: bytes to a fresh server.
 	needsServer
+	// needsBroker: a broker between the ends.
+	needsBroker
 )
 
 // Rules returns all rules in the order in which they run.
@@ -33,7 +39,7 @@ func Rules() []Rule {
 	return slices.Concat(
 		messageRules, orderRules, sendRules, limitRules, recvRules, closeRules, lossRules,
 		beatRules, slowRules, routeRules, subscribeRules, publishRules, settleRules, creditRules,
-		confirmRules, flushRules, infoRules, accessRules, redialRules, hostileRules, damageRules,
+		confirmRules, flushRules, infoRules, accessRules, redialRules, hostileRules, damageRules, brokerRules,
 	)
 }
 
@@ -50,6 +56,9 @@ func Lookup(name string) (Rule, bool) {
 // Check tests one rule. It fails or skips t, always with a reason, or returns.
 func (r Rule) Check(t TB, h *Harness) {
 	t.Helper()
+	if h.Broker != nil {
+		h = h.Broker.harness(h)
+	}
 	if why := r.missing(t, h); why != "" {
 		t.Skip(why)
 	}
@@ -83,6 +92,10 @@ func (r Rule) virtual(t TB, h *Harness) bool {
 // missing returns why the rule cannot be tested, or "".
 func (r Rule) missing(t TB, h *Harness) string {
 	switch {
+	case h.Broker == nil && r.needs&needsBroker != 0:
+		return "the rule is about a broker, and the harness has none"
+	case h.Broker != nil && r.direct != "":
+		return "through a broker " + r.direct
 	case h.Transport == nil && h.Pair == nil:
 		return "the harness has neither Transport nor Pair"
 	case h.Transport == nil && r.needs&(needsStream|needsBubble) != 0:

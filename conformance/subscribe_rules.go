@@ -79,22 +79,18 @@ func (s *subscribed) noticed(r *rig) {
 	r.nextText(s.asked, "marker")
 }
 
-// topic is a destination of subscriptions, spelled so that every wire with
-// destinations knows it.
-func topic(n int) string { return fmt.Sprint("/topic/conformance.", n) }
-
 func checkSubscribe(r *rig) {
 	s := r.subscribe(nil)
 	var ids [3]string
 	for i := range ids {
-		ids[i] = s.to(r, transport.Subscription{ID: fmt.Sprint("sub-", i), Destination: topic(i)})
+		ids[i] = s.to(r, transport.Subscription{ID: fmt.Sprint("sub-", i), Destination: r.topic(i)})
 	}
 	s.noticed(r)
 	for _, i := range []int{2, 0, 1, 1} {
-		want := &transport.Message{To: topic(i), Body: fmt.Append(nil, "news ", i), Headers: []transport.Header{{Name: "n", Value: "v"}}}
+		want := &transport.Message{To: r.topic(i), Body: fmt.Append(nil, "news ", i), Headers: []transport.Header{{Name: "n", Value: "v"}}}
 		r.send(s.server, want)
 		got := r.next(s.in)
-		for _, diff := range differences(got, want) {
+		for _, diff := range r.differences(got, want) {
 			r.Errorf("%s", diff)
 		}
 		if got.Subscription != ids[i] {
@@ -107,7 +103,7 @@ func checkSubscribeNames(r *rig) {
 	s := r.subscribe(nil)
 	ids := map[string]int{}
 	for i := range 4 {
-		sub := transport.Subscription{Destination: topic(i)}
+		sub := transport.Subscription{Destination: r.topic(i)}
 		if i == 1 {
 			sub.ID = "2" // what a counter would come to
 		}
@@ -118,27 +114,27 @@ func checkSubscribeNames(r *rig) {
 	}
 	s.noticed(r)
 	for id, i := range ids {
-		r.send(s.server, &transport.Message{To: topic(i)})
+		r.send(s.server, &transport.Message{To: r.topic(i)})
 		if got := r.next(s.in).Subscription; got != id {
-			r.Errorf("a message to %s: Subscription = %q, want %q", topic(i), got, id)
+			r.Errorf("a message to %s: Subscription = %q, want %q", r.topic(i), got, id)
 		}
 	}
 }
 
 func checkSubscribeTwice(r *rig) {
 	s := r.subscribe(nil)
-	s.to(r, transport.Subscription{ID: "one", Destination: topic(1)})
-	id, err := s.sub.Subscribe(r.soon(), transport.Subscription{ID: "one", Destination: topic(2)})
+	s.to(r, transport.Subscription{ID: "one", Destination: r.topic(1)})
+	id, err := s.sub.Subscribe(r.soon(), transport.Subscription{ID: "one", Destination: r.topic(2)})
 	if err == nil || !transport.NotSent(err) {
 		r.Errorf("Subscribe with an ID in use = %q, %v, want an error that is NotSent", id, err)
 	}
 	s.noticed(r)
-	r.send(s.server, &transport.Message{To: topic(1), Body: []byte("1")})
+	r.send(s.server, &transport.Message{To: r.topic(1), Body: []byte("1")})
 	if got := r.nextText(s.in, "1").Subscription; got != "one" {
 		r.Errorf("Subscription = %q, want %q", got, "one")
 	}
 	if p, ok := transport.As[transport.Publisher](s.server); ok {
-		err := p.Publish(r.soon(), &transport.Message{To: topic(2)})
+		err := p.Publish(r.soon(), &transport.Message{To: r.topic(2)})
 		r.wantErr("Publish to the destination of the repeated Subscribe", err, transport.ErrNoRoute)
 	}
 }
@@ -146,10 +142,10 @@ func checkSubscribeTwice(r *rig) {
 func checkSubscribeLimit(r *rig) {
 	const limit = 4
 	s := r.subscribe(func(o *transport.Options) { o.Limits.Subscriptions = limit })
-	reply := r.replyAddress(s.client) // which may be a subscription
+	_ = r.replyAddress(s.client) // which may be a subscription
 	made := 0
 	for ; made <= limit; made++ {
-		_, err := s.sub.Subscribe(r.soon(), transport.Subscription{Destination: topic(made)})
+		_, err := s.sub.Subscribe(r.soon(), transport.Subscription{Destination: r.topic(made)})
 		if err == nil {
 			continue
 		}
@@ -161,9 +157,10 @@ func checkSubscribeLimit(r *rig) {
 	if made > limit || made < limit-1 {
 		r.Errorf("Subscribe has worked %d times, the limit is %d", made, limit)
 	}
-	s.noticed(r)
+	r.send(s.client, &transport.Message{Body: []byte("marker"), ReplyTo: r.replyAddress(s.client)})
+	reply := r.nextText(s.asked, "marker").ReplyTo
 	for i := range made {
-		r.send(s.server, &transport.Message{To: topic(i), Body: fmt.Append(nil, i)})
+		r.send(s.server, &transport.Message{To: r.topic(i), Body: fmt.Append(nil, i)})
 		r.nextText(s.in, strconv.Itoa(i))
 	}
 	if reply != "" {
@@ -174,8 +171,8 @@ func checkSubscribeLimit(r *rig) {
 
 func checkUnsubscribe(r *rig) {
 	s := r.subscribe(nil)
-	s.to(r, transport.Subscription{ID: "stays", Destination: topic(1)})
-	s.to(r, transport.Subscription{ID: "goes", Destination: topic(2)})
+	s.to(r, transport.Subscription{ID: "stays", Destination: r.topic(1)})
+	s.to(r, transport.Subscription{ID: "goes", Destination: r.topic(2)})
 	if err := s.sub.Unsubscribe(r.soon(), "goes"); err != nil {
 		r.Fatalf("Unsubscribe: %v", err)
 	}
@@ -186,14 +183,14 @@ func checkUnsubscribe(r *rig) {
 		r.Errorf("Unsubscribe of an unknown ID: err = %v, want one that is NotSent", err)
 	}
 	s.noticed(r)
-	r.send(s.server, &transport.Message{To: topic(1), Body: []byte("1")})
+	r.send(s.server, &transport.Message{To: r.topic(1), Body: []byte("1")})
 	r.nextText(s.in, "1")
 	if p, ok := transport.As[transport.Publisher](s.server); ok {
-		r.wantErr("Publish to what was unsubscribed", p.Publish(r.soon(), &transport.Message{To: topic(2)}), transport.ErrNoRoute)
+		r.wantErr("Publish to what was unsubscribed", p.Publish(r.soon(), &transport.Message{To: r.topic(2)}), transport.ErrNoRoute)
 	}
-	s.to(r, transport.Subscription{ID: "goes", Destination: topic(3)})
+	s.to(r, transport.Subscription{ID: "goes", Destination: r.topic(3)})
 	s.noticed(r)
-	r.send(s.server, &transport.Message{To: topic(3), Body: []byte("3")})
+	r.send(s.server, &transport.Message{To: r.topic(3), Body: []byte("3")})
 	if got := r.nextText(s.in, "3").Subscription; got != "goes" {
 		r.Errorf("after Subscribe with an ID that is free again: Subscription = %q, want %q", got, "goes")
 	}

@@ -7,8 +7,10 @@
 // stomp.py 8, the STOMP client of most Python programs, calls a JSON-RPC server
 // in all three versions of the protocol.
 //
-// RabbitMQ and ActiveMQ run beside the tests; package broker in this module
-// gives them to a test.
+// RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
+// STOMP wire, which are held to the rules of package conformance, and between
+// servers and callers, while they are killed and restarted. Package broker in
+// this module gives them to a test.
 //
 // # What is missing
 //

@@ -202,6 +202,43 @@ func TestClientFrameLimitOfRabbitMQ(t *testing.T) {
 	}
 }
 
+// TestClientFieldLimitOfRabbitMQ: version 4 ends the connection over what AMQP
+// 0-9-1 cannot say, so it is not sent.
+func TestClientFieldLimitOfRabbitMQ(t *testing.T) {
+	const most = 255
+	for name, message := range map[string]func(text string) *transport.Message{
+		"correlation id": func(s string) *transport.Message { return &transport.Message{CorrelationID: transport.TextID(s)} },
+		"id":             func(s string) *transport.Message { return &transport.Message{ID: transport.TextID(s)} },
+		"content type":   func(s string) *transport.Message { return &transport.Message{ContentType: s} },
+		"reply to":       func(s string) *transport.Message { return &transport.Message{ReplyTo: s} },
+		"app id": func(s string) *transport.Message {
+			return &transport.Message{Headers: []transport.Header{{Name: "app-id", Value: s}}}
+		},
+		"header name": func(s string) *transport.Message {
+			return &transport.Message{Headers: []transport.Header{{Name: s, Value: "x"}}}
+		},
+	} {
+		for _, c := range []struct {
+			server string
+			length int
+			sent   bool
+		}{{rabbit4, most + 1, false}, {rabbit4, most, true}, {rabbit3, most + 1, true}, {active, most + 1, true}} {
+			t.Run(name+" "+c.server, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newSession(t, "1.2", nil, c.server)
+					err := f.conn().Send(t.Context(), message(strings.Repeat("x", c.length)))
+					switch {
+					case c.sent && err != nil:
+						t.Errorf("Send of %d bytes = %v, want nil", c.length, err)
+					case !c.sent && (!errors.Is(err, transport.ErrInvalid) || !transport.NotSent(err)):
+						t.Errorf("Send of %d bytes = %v, want ErrInvalid, not sent", c.length, err)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestClientReplyAddressOfAnEarlierConnection: a request may name an address
 // that was asked of the connection before a reconnect.
 func TestClientReplyAddressOfAnEarlierConnection(t *testing.T) {

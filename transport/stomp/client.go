@@ -258,9 +258,8 @@ func (c *clientConn) Send(ctx context.Context, m *transport.Message) error {
 
 func (c *clientConn) send(ctx context.Context, m *transport.Message, receipt string) error {
 	size, err := check(c.v, m, c.info.Limits)
-	if err == nil && c.broker.maxFrame > 0 && size > c.broker.maxFrame {
-		err = tooLarge("a frame of about %d bytes makes %s cut the connection, whose limit is %d "+
-			"unless stomp.max_frame_size says otherwise there and Limits.Message here", size, c.info.Peer, c.broker.maxFrame)
+	if err == nil {
+		err = c.broker.check(c.info.Peer, m, size)
 	}
 	if err != nil {
 		return c.notSent("send", err)
