@@ -15,7 +15,7 @@ import (
 var declared = map[broker.Kind]conformance.Broker{
 	broker.RabbitMQ3: {Renames: true, HeaderSet: true},
 	broker.RabbitMQ4: {Renames: true, HeaderSet: true, Largest: 4<<20 - 1024},
-	broker.ActiveMQ: {Renames: true, HeaderSet: true, Adds: []string{"priority", "timestamp"}, HoldsReleased: true},
+	broker.ActiveMQ:  {Renames: true, HeaderSet: true, Adds: []string{"priority", "timestamp"}, HoldsReleased: true},
 }
 
 // TestThroughBroker holds STOMP's client to the contract, at both ends, with a

@@ -44,6 +44,7 @@ type Writer struct {
 	bound   int64
 	stall   time.Duration
 	resumes bool // a write that timed out may be continued
+	now     atOnce
 	broke   func(error)
 	room    *semaphore.Weighted
 	taking  context.Context // ends when nothing more is taken in
@@ -71,6 +72,7 @@ func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *
 		nc: nc, bound: int64(bound), stall: stall, broke: broke, resumes: !isTLS,
 		room: semaphore.NewWeighted(int64(bound)), last: now() - time.Hour,
 	}
+	w.now.init(nc)
 	w.taking, w.seal = context.WithCancelCause(context.Background())
 	return w
 }
@@ -230,8 +232,15 @@ func (w *Writer) take() (buf *buffer, held int64, seq uint64) {
 }
 
 // write writes b, giving up when no byte has gone for d. Progress, however
-// slow, is not a stall.
+// slow, is not a stall. A deadline is set only if the peer does not take all at
+// once: setting one costs more than the write.
 func (w *Writer) write(b []byte, d time.Duration) (total int, err error) {
+	if total, err = w.now.write(b); total == len(b) || err != nil {
+		return total, err
+	}
+	if w.now.able() {
+		defer func() { err = cmp.Or(err, w.nc.SetWriteDeadline(time.Time{})) }()
+	}
 	wait, piece := d, len(b)
 	switch {
 	case !w.resumes:
