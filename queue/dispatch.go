@@ -27,7 +27,8 @@ func (l *Lane) mayStart() bool {
 }
 
 // idlers is how many workers are parked or could be started. Callers hold mu.
-func (q *Queue) idlers() int { return q.parked + q.width - q.alive }
+// Of the jobs that run, those that run where they were submitted have none.
+func (q *Queue) idlers() int { return min(q.parked+q.width-q.alive, q.width-q.running) }
 
 // startable is how many of n new jobs of l would start at once, and so need no
 // place to wait in. They would wait behind others only if there were no idle
@@ -66,7 +67,7 @@ func (q *Queue) settle() (wake wakeList) {
 
 // conclude closes gone when its time has come. Callers hold mu.
 func (q *Queue) conclude() {
-	if q.closed && !q.over && q.waiting == 0 && q.dropping == 0 && q.alive == 0 {
+	if q.closed && !q.over && q.waiting == 0 && q.dropping == 0 && q.alive == 0 && q.here == 0 {
 		q.over = true
 		close(q.gone)
 	}
@@ -77,6 +78,9 @@ func (q *Queue) conclude() {
 func (q *Queue) dispatch() *worker {
 	l := q.ready.head
 	if l == nil {
+		return nil
+	}
+	if q.running == q.width {
 		return nil
 	}
 	w := q.takeWorker()

@@ -93,7 +93,7 @@ func (l *Lane) SubmitWait(ctx context.Context, jobs []Job) error {
 // hold mu.
 func (l *Lane) handOver(ctx context.Context, j Job) *worker {
 	q := l.q
-	if l.closed || q.closed || l.blocked.head != nil || !l.mayStart() {
+	if l.closed || q.closed || l.blocked.head != nil || q.running == q.width || !l.mayStart() {
 		return nil
 	}
 	// If there is an idle worker, no job waits that may start: neither in

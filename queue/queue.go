@@ -47,6 +47,7 @@ type Queue struct {
 	parked   int       // length of idle
 	workers  []*worker // all that were ever started, for [Queue.abort]
 	alive    int       // workers that have not ended
+	here     int       // jobs that run where they were submitted; see [Lane.RunHere]
 	waiting  int
 	running  int
 	dropping int // jobs whose Drop is due or being called outside mu

@@ -168,6 +168,7 @@ func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter) ([]byte, er
 
 // await waits until every member of g has an answer, or ctx ends.
 func (c *Client) await(ctx context.Context, g *group) {
+	c.s.receiving.follow()
 	select {
 	case <-g.ready:
 	case <-ctx.Done():

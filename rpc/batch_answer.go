@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 
@@ -23,7 +24,7 @@ type batchAnswer struct {
 
 // receiveBatch sorts the elements of a batch. Its requests are admitted
 // together or refused together.
-func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message) {
+func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at *place) {
 	b := &batchAnswer{session: s, message: m}
 	var jobs []queue.Job
 	for i := range msgs {
@@ -32,7 +33,7 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message) {
 		case envelope.Invalid:
 			b.put(msg.ID, invalidRequest(msg))
 		default:
-			r := &request{Context: s.ctx, session: s, message: m, msg: *msg, batch: b, slot: -1}
+			r := &request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			if msg.Kind == envelope.Request {
 				r.slot = len(b.slots)
 				b.slots = append(b.slots, nil)
@@ -41,10 +42,11 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message) {
 		}
 	}
 	s.answeredBatch(m, msgs)
+	clear(msgs) // they keep the body alive
 	if len(b.slots) > 0 && !s.answerable(m, envelope.Request) {
 		return
 	}
-	b.admit(jobs)
+	b.admit(jobs, at)
 }
 
 // put fills the next slot with an error.
@@ -55,7 +57,7 @@ func (b *batchAnswer) put(id []byte, e *Error) {
 }
 
 // admit queues the requests.
-func (b *batchAnswer) admit(jobs []queue.Job) {
+func (b *batchAnswer) admit(jobs []queue.Job, at *place) {
 	if len(jobs) == 0 {
 		b.finish()
 		return
@@ -65,6 +67,9 @@ func (b *batchAnswer) admit(jobs []queue.Job) {
 	s := b.session
 	err := s.serving.admit(b.n, b.message.Unsettled())
 	if err == nil {
+		if quick(jobs) && at.serve(s.ctx, &allHere{jobs: jobs}) {
+			return
+		}
 		err = s.lane.SubmitAll(s.ctx, jobs)
 		if err == nil || s.parked.takes(b.message, err, jobs...) {
 			return
@@ -134,4 +139,45 @@ func (b *batchAnswer) finish() {
 	}
 	all.msg.Body = append(all.msg.Body, ']')
 	s.answer(b.message, all, b.n)
+}
+
+// quick reports whether all requests of a batch take little time.
+func quick(jobs []queue.Job) bool {
+	for _, j := range jobs {
+		if !j.(*request).method.quick() {
+			return false
+		}
+	}
+	return true
+}
+
+// allHere is the requests of a batch as one job, in turn.
+type allHere struct {
+	jobs []queue.Job
+	next int
+}
+
+// Run serves them. One that ends its goroutine leaves the others to others.
+func (a *allHere) Run(ctx context.Context) {
+	defer func() {
+		if rest := a.jobs[a.next:]; len(rest) > 0 {
+			lane := rest[0].(*request).session.lane
+			go func() {
+				if err := lane.SubmitWait(ctx, rest); err != nil {
+					(&allHere{jobs: rest}).Drop(err)
+				}
+			}()
+		}
+	}()
+	for a.next < len(a.jobs) {
+		a.next++
+		a.jobs[a.next-1].Run(ctx)
+	}
+}
+
+// Drop drops them all.
+func (a *allHere) Drop(err error) {
+	for _, j := range a.jobs {
+		j.Drop(err)
+	}
 }

@@ -81,6 +81,13 @@ func (c *calls) release(n int) {
 	}
 }
 
+// wait reports whether any call waits for its answer.
+func (c *calls) wait() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) > 0
+}
+
 // begin gives ids to calls that are about to be sent, and lets them be
 // answered. It returns the epoch for sent.
 func (c *calls) begin(g *group, ws ...*waiter) (epoch uint64, err error) {
@@ -188,6 +195,9 @@ func (s *session) answered(m *transport.Message, msg *envelope.Message) {
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()
 	s.match(m, msg)
+	if s.receiving.streak++; len(s.calls.waiting) > 0 || !s.owned {
+		s.receiving.streak = 0
+	}
 }
 
 // match finds whose answer msg is. It needs calls.mu.

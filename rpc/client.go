@@ -112,7 +112,7 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 	inFlight := or(o.Limits.InFlight, 1024)
 	c := &Client{owner: owner, durable: o.Durable, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
-		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger),
+		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger), owned: true,
 	})}
 	go func() {
 		defer close(owner.done)
@@ -243,6 +243,7 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any) ([]byt
 
 // finish waits for the answer and decodes it.
 func (c *Client) finish(ctx context.Context, w *waiter, method string, result any) error {
+	c.s.receiving.lead(ctx, w.ready)
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
@@ -353,6 +354,7 @@ func (c *Client) Close() error {
 	}
 	c.owner.once.Do(func() {
 		c.s.closing.Store(true)
+		c.s.receiving.close()
 		_ = c.s.conn.Close()
 	})
 	<-c.owner.done

@@ -83,6 +83,9 @@ func (l *lateReplies) work() {
 // waitToRefuse waits until one more refusal may wait, or the connection ends.
 // It is entered and left with mu held.
 func (l *lateReplies) waitToRefuse() {
+	if l.refusals >= l.most && l.s.gatherer != nil {
+		l.s.gatherer.Release() // the peer may wait for what is held back
+	}
 	for l.refusals >= l.most && l.s.ctx.Err() == nil {
 		if l.moved == nil {
 			l.moved = make(chan struct{})

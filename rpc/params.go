@@ -17,6 +17,15 @@ type binder struct {
 	lenient bool
 	shape   shape
 	fields  []field // of a struct, in order
+	slice   bool
+}
+
+// presize makes room for a few elements in the slice that p points to: growing
+// from none takes three allocations for as many elements.
+func (b *binder) presize(p any) {
+	if b.slice {
+		reflect.ValueOf(p).Elem().Grow(4)
+	}
 }
 
 // A field is a parameter by name.
@@ -57,7 +66,7 @@ func binderFor(t reflect.Type, o MuxOptions) *binder {
 	case elem.Kind() == reflect.Slice && elem.Elem().Kind() == reflect.Uint8:
 		b.shape = shapeOne // bytes are a base64 string
 	case elem.Kind() == reflect.Slice || elem.Kind() == reflect.Array:
-		b.shape = shapeArray
+		b.shape, b.slice = shapeArray, t.Kind() == reflect.Slice
 	case elem.Kind() == reflect.Map:
 		b.shape = shapeMap
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
 	"github.com/polyport/polyport/transport"
@@ -18,6 +19,7 @@ type request struct {
 
 	session *session
 	message *transport.Message
+	method  *method // nil if there is none of that name
 	msg     envelope.Message
 	batch   *batchAnswer // nil for a request that came alone
 	slot    int          // in the batch
@@ -78,11 +80,14 @@ func (r *request) appendAnswer(dst []byte) []byte {
 
 // call runs the handler.
 func (r *request) call(dst []byte) ([]byte, error) {
-	m := r.session.mux.find(r.msg.Method)
+	m := r.method
 	if m == nil {
 		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
 	}
-	return m.invoke(r, wrapScalar(r.msg.Params), dst)
+	began := time.Now()
+	dst, err := m.invoke(r, wrapScalar(r.msg.Params), dst)
+	m.took(time.Since(began))
+	return dst, err
 }
 
 // wrapScalar makes [x] of a scalar x, which only [Limits].ScalarParams lets

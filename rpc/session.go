@@ -19,20 +19,26 @@ import (
 type session struct {
 	conn     transport.Conn
 	replies  transport.ReplyAddresser // nil if answers need no address
+	gatherer transport.Gatherer       // may be nil
 	mux      *Mux
 	codec    Codec
 	lane     *queue.Lane
 	envelope envelope.Limits
 	log      *slog.Logger
+	owned    bool // by a client, whose callers may lead
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc
 
-	calls   calls
-	serving serving
+	ended chan struct{} // closed when the connection has ended and all is settled
+	err   error         // why; to be read when ended is closed
+
+	receiving receiving
+	calls     calls
+	serving   serving
 	late    lateReplies
 	parked  parked
-	scratch []envelope.Message // of the receiving goroutine
+	scratch []envelope.Message // of the goroutine that receives
 	stats   counters
 	closing atomic.Bool // by Client.Close
 }
@@ -49,40 +55,36 @@ type sessionOptions struct {
 	envelope envelope.Limits
 	inFlight int // requests of the peer
 	outgoing int // calls of ours
+	owned    bool
 	log      *slog.Logger
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log}
+	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned}
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
 	s.serving.limit = o.inFlight
 	s.late.s, s.late.most = s, max(o.inFlight, 1024)
 	s.parked.s = s
+	s.ended = make(chan struct{})
+	s.receiving.s, s.receiving.wake = s, make(chan struct{}, 1)
+	if s.gatherer, _ = transport.As[transport.Gatherer](conn); s.gatherer != nil {
+		s.gatherer.Gather()
+	}
 	return s
 }
 
-// run receives until the connection ends, and then settles every account. It
-// returns why the connection ended.
+// run returns why the connection ended when it has, and all is settled.
 func (s *session) run() error {
-	for {
-		m, err := s.conn.Recv(context.Background())
-		switch {
-		case err == nil:
-			s.receive(m)
-		case errors.Is(err, transport.ErrReconnecting):
-			s.log.Warn("connection lost", "err", err)
-			s.calls.lose(err)
-		default:
-			err = s.why(err)
-			s.end(err)
-			return err
-		}
-	}
+	go s.loop()
+	<-s.ended
+	return s.err
 }
 
+// end settles every account.
 func (s *session) end(err error) {
+	s.receiving.close()
 	s.cancel(err)
 	s.calls.close(err)
 	s.lane.Close(err)
@@ -91,10 +93,12 @@ func (s *session) end(err error) {
 	if err := s.conn.Close(); err != nil {
 		s.log.Debug("closing the connection", "err", err)
 	}
+	s.err = err
+	close(s.ended)
 }
 
-// receive sorts one body.
-func (s *session) receive(m *transport.Message) {
+// receive sorts one body. at is nil for one who leads.
+func (s *session) receive(m *transport.Message, at *place) {
 	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
 	s.scratch = msgs[:0]
 	switch {
@@ -103,26 +107,33 @@ func (s *session) receive(m *transport.Message) {
 	case fault != nil:
 		s.refuse(m, nil, faultError(fault))
 	case isBatch:
-		s.receiveBatch(m, msgs)
+		s.receiveBatch(m, msgs, at)
+		return
 	case msgs[0].Kind == envelope.Response:
 		s.answered(m, &msgs[0])
 		s.settle(m, transport.Accepted)
 	case msgs[0].Kind == envelope.Invalid:
 		s.refuse(m, msgs[0].ID, invalidRequest(&msgs[0]))
 	default:
-		s.serve(m, msgs[0])
+		msg := msgs[0]
+		clear(msgs)
+		s.serve(m, msg, at) // another goroutine may have scratch after this
+		return
 	}
 	clear(msgs) // they keep the body alive
 }
 
-// serve admits one request to the queue.
-func (s *session) serve(m *transport.Message, msg envelope.Message) {
+// serve admits one request to the queue, or serves it here.
+func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if !s.answerable(m, msg.Kind) {
 		return
 	}
-	r := &request{Context: s.ctx, session: s, message: m, msg: msg}
+	r := &request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: msg}
 	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
+		if r.method.quick() && at.serve(r, r) {
+			return
+		}
 		err = s.lane.Submit(r, r)
 		if err == nil || s.parked.takes(m, err, r) {
 			return

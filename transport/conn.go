@@ -165,6 +165,18 @@ type Flusher interface {
 	Flush(ctx context.Context) error
 }
 
+// Gatherer is implemented by a Conn that can hold back what is sent while
+// messages that it has received still wait for Recv, so that the answers to
+// messages that came together leave together.
+type Gatherer interface {
+	// Gather has the connection do so from now on. It is for a user who calls
+	// Recv again soon: what is held back leaves when Recv has to wait for the
+	// peer.
+	Gather()
+	// Release lets what is held back now leave, for one who will not call Recv.
+	Release()
+}
+
 // As finds the first Conn that is a T in c or in what c wraps, which it shows
 // by a method Unwrap() Conn.
 func As[T any](c Conn) (T, bool) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -186,3 +187,11 @@ func (c *countedConn) Close() error {
 }
 
 func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// SyscallConn is that of the connection below, if it has one.
+func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}

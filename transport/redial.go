@@ -84,6 +84,7 @@ type redialer struct {
 	up       chan struct{} // closed when conn is set
 	subs     []*renewable
 	lastID   uint64
+	gathers  bool
 }
 
 // A renewable is a subscription with the connection that it was last asked of.
@@ -98,6 +99,9 @@ func (r *redialer) set(c Conn) error {
 	closed := context.Cause(r.ctx)
 	if closed == nil {
 		r.conn, r.followed, r.last = c, c, c.Info()
+		if g, ok := As[Gatherer](c); ok && r.gathers {
+			g.Gather()
+		}
 		close(r.up)
 	}
 	r.mu.Unlock()
@@ -394,6 +398,23 @@ func (r *redialer) Grant(ctx context.Context, subscription string, n int) error 
 		}
 		return r.opError("subscribe", ErrUnsupported)
 	})
+}
+
+// Gather is that of the current connection, and of those to come.
+func (r *redialer) Gather() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gathers = true
+	if g, ok := As[Gatherer](r.followed); ok {
+		g.Gather()
+	}
+}
+
+// Release is that of the current connection.
+func (r *redialer) Release() {
+	if g, ok := As[Gatherer](r.follows()); ok {
+		g.Release()
+	}
 }
 
 // Flush is that of the current connection; without one nothing waits.

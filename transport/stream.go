@@ -32,9 +32,13 @@ type Stream struct {
 
 	// receiving is held while somebody reads. It and closed are channels, not
 	// locks, because they are held across waits.
-	receiving chan struct{}
-	clock     readClock
+	receiving   chan struct{}
+	interrupt   func()        // makes the read under way time out, and sends:
+	interrupted chan struct{} // of which there is room for one
+	clock       readClock
 
+	gathers  atomic.Bool   // see Gather
+	held     bool          // the writer holds; belongs to the goroutine in Receive
 	closing  atomic.Bool   // Close or Abort has begun
 	closed   chan struct{} // Close or Abort is over
 	slow     *time.Timer   // runs while midFrame, and may fire once after
@@ -53,6 +57,11 @@ func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
 		nc: nc, scheme: scheme, linger: o.Linger, patience: o.FrameTimeout,
 		receiving: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	s.interrupted = make(chan struct{}, 1)
+	s.interrupt = func() {
+		_ = nc.SetReadDeadline(time.Unix(1, 0))
+		s.interrupted <- struct{}{}
+	}
 	s.Reader = NewReader(streamSource{s}, limit)
 	s.writer = NewWriter(nc, o.SendBuffer, o.WriteStall, s.Fail)
 	s.begun.Store(noFrame)
@@ -66,6 +75,10 @@ func NewStream(nc net.Conn, scheme string, o *Options, limit int) *Stream {
 type streamSource struct{ *Stream }
 
 func (s streamSource) Read(p []byte) (int, error) {
+	if s.held { // what waits may be what the peer waits for
+		s.held = false
+		s.writer.Release()
+	}
 	s.clock.start()
 	n, err := s.nc.Read(p)
 	s.clock.stop(n > 0)
@@ -124,6 +137,10 @@ func (s *Stream) Receive(ctx context.Context, next func() (*Message, error)) (*M
 	m, err := s.interruptible(ctx, next)
 	switch {
 	case err == nil:
+		if !s.held && s.gathers.Load() && len(s.Reader.Buffered()) > 0 {
+			s.held = true
+			s.writer.Hold()
+		}
 		return m, nil
 	case s.closing.Load():
 		err = cmp.Or(s.Err(), ErrClosed)
@@ -141,20 +158,22 @@ func (s *Stream) interruptible(ctx context.Context, next func() (*Message, error
 	if ctx.Done() == nil {
 		return next()
 	}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = s.nc.SetReadDeadline(time.Unix(1, 0))
-		close(done)
-	})
+	stop := context.AfterFunc(ctx, s.interrupt)
 	m, err := next()
 	if !stop() {
-		<-done
+		<-s.interrupted
 		if !s.closing.Load() {
 			_ = s.nc.SetReadDeadline(time.Time{})
 		}
 	}
 	return m, err
 }
+
+// Gather is that of [Gatherer].
+func (s *Stream) Gather() { s.gathers.Store(true) }
+
+// Release is that of [Gatherer].
+func (s *Stream) Release() { s.writer.Release() }
 
 // MidFrame says, before a read, that a frame has begun and is not whole. It
 // starts a clock that ends the stream with [ErrSlow] unless FrameDone is called

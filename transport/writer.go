@@ -57,6 +57,7 @@ type Writer struct {
 	// seq counts what was gathered, done what was written of it.
 	seq, done uint64
 	writing   bool // a sender or the flusher is in a write, or about to be
+	holding   bool // until Release, if not too much gathers
 	last      time.Duration
 	sealed    error         // why nothing more is taken in, though what was is still written
 	err       error         // why nothing more is written
@@ -98,7 +99,7 @@ func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) 
 		return err
 	}
 	w.gather(need, enc)
-	if w.writing {
+	if w.writing || w.holding && len(w.gathered.bytes) < w.most() {
 		w.mu.Unlock()
 		return nil
 	}
@@ -111,8 +112,42 @@ func (w *Writer) Append(ctx context.Context, size int, enc func([]byte) []byte) 
 	return w.writeInline()
 }
 
+// Hold lets messages gather without being written, until Release, or until
+// there are enough for a write of their own.
+func (w *Writer) Hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holding = true
+}
+
+// most is how much gathers at most while it is held.
+func (w *Writer) most() int { return int(min(64<<10, w.bound/2)) }
+
+// Release undoes Hold and writes what has gathered.
+func (w *Writer) Release() {
+	w.mu.Lock()
+	w.holding = false
+	if w.gathered == nil || w.writing || w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	w.writing = true
+	if !w.resumes {
+		w.mu.Unlock()
+		go w.flush()
+		return
+	}
+	_ = w.writeInline() // the end of the stream tells everybody
+}
+
 // wait waits for room, until ctx ends or nothing more is taken in.
 func (w *Writer) wait(ctx context.Context, need int64) error {
+	w.mu.Lock()
+	if w.holding {
+		w.holding = false
+		w.kick()
+	}
+	w.mu.Unlock()
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.taking, func() { cancel(context.Cause(w.taking)) })()
@@ -363,6 +398,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 			w.mu.Unlock()
 			return err
 		}
+		w.kick() // it may be held
 		if w.progress == nil {
 			w.progress = make(chan struct{})
 		}

@@ -112,6 +112,12 @@ func (c *conn) Info() *transport.Info { return &c.info }
 // Flush waits until what was sent is written.
 func (c *conn) Flush(ctx context.Context) error { return c.stream.Flush(ctx) }
 
+// Gather holds back what is sent while more has been received.
+func (c *conn) Gather() { c.stream.Gather() }
+
+// Release lets it go.
+func (c *conn) Release() { c.stream.Release() }
+
 // Close says goodbye.
 func (c *conn) Close() error {
 	c.cease()

@@ -72,6 +72,12 @@ func (c *conn) nextMessage() (*transport.Message, error) {
 // Info returns what was negotiated.
 func (c *conn) Info() *transport.Info { return &c.info }
 
+// Gather holds back what is sent while more has been received.
+func (c *conn) Gather() { c.stream.Gather() }
+
+// Release lets it go.
+func (c *conn) Release() { c.stream.Release() }
+
 // Flush waits until what was sent is written.
 func (c *conn) Flush(ctx context.Context) error { return c.stream.Flush(ctx) }
 

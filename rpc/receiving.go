@@ -1,0 +1,255 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/polyport/polyport/transport"
+)
+
+const (
+	// tick is how often a session looks whether somebody receives. A handler
+	// that runs where its request was received keeps nobody from receiving for
+	// longer than two of them.
+	tick = time.Millisecond
+	// alone is how many answers in a row must have come for the only call that
+	// waited before callers receive for themselves.
+	alone = 16
+)
+
+// receiving says which goroutine of a session receives. To wake another
+// goroutine costs more than all else that is done for a small call, so a
+// request that takes little time is served by the goroutine that received it,
+// and a caller who is alone receives its own answer.
+//
+// One goroutine at a time receives. By default it is the session's loop. When a
+// handler that it runs takes longer than thought, another loop takes its place
+// (the handler goes on, and its goroutine ends with it). When one caller after
+// the other waited alone, the loop parks and leaves it to callers to lead: each
+// receives until it has its answer. The loop comes back when there is no leader
+// while others wait, and when there was none for a tick.
+type receiving struct {
+	s    *session
+	wake chan struct{} // has a token when the parked loop is to go on
+
+	mu      sync.Mutex // protects the fields below
+	timer   *time.Timer
+	armed   bool   // the timer runs
+	served  uint64 // requests served where they were received
+	now     uint64 // the one being served, 0 for none
+	parked  bool
+	leading bool
+	led     uint64 // how often somebody led
+	// seen are now and led at the last tick.
+	seenNow, seenLed uint64
+	failure          error // what a leader's Recv returned, for the loop
+	closed           bool
+
+	streak int // answers for the only one who waited; of the loop
+}
+
+// arm makes the timer run. It needs mu.
+func (r *receiving) arm() {
+	if r.armed || r.closed {
+		return
+	}
+	r.armed = true
+	if r.timer == nil {
+		r.timer = time.AfterFunc(tick, r.look)
+		return
+	}
+	r.timer.Reset(tick)
+}
+
+// look is called at each tick.
+func (r *receiving) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.armed = false
+	switch {
+	case r.now != 0 && r.now == r.seenNow:
+		r.now = 0
+		go r.s.loop()
+	case r.parked && !r.leading && r.led == r.seenLed:
+		r.unpark()
+	case r.now != 0 || r.parked || r.served != r.seenNow:
+		r.arm()
+	}
+	r.seenNow, r.seenLed = r.served, r.led
+}
+
+// unpark lets the loop go on. It needs mu, and the loop to be parked.
+func (r *receiving) unpark() {
+	r.parked = false
+	r.wake <- struct{}{}
+}
+
+// begin notes that a request is about to be served by the loop itself.
+func (r *receiving) begin() (n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.served++
+	r.now = r.served
+	r.arm()
+	return r.now
+}
+
+// done reports whether the goroutine that called begin is still the loop.
+func (r *receiving) done(n uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now != n {
+		return false
+	}
+	r.now = 0
+	return true
+}
+
+// park lets callers lead, and returns when the loop has to go on.
+func (r *receiving) park() {
+	r.streak = 0
+	r.mu.Lock()
+	if r.closed || r.s.calls.wait() { // who waits by now counts on the loop
+		r.mu.Unlock()
+		return
+	}
+	r.parked = true
+	r.arm()
+	r.mu.Unlock()
+	<-r.wake
+	r.streak = 0
+}
+
+// failed returns, to the loop, the error that a leader left.
+func (r *receiving) failed() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure
+}
+
+// lead receives on behalf of a caller, until ready holds a token or ctx ends,
+// if nobody else does.
+func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
+	r.mu.Lock()
+	lead := r.parked && !r.leading
+	r.leading = r.leading || lead
+	r.mu.Unlock()
+	if !lead {
+		return
+	}
+	var failure error
+	for len(ready) == 0 && failure == nil {
+		m, err := r.s.conn.Recv(ctx)
+		switch {
+		case err == nil:
+			r.s.receive(m, nil)
+		case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+			failure = err
+		default:
+			r.mu.Lock()
+			r.failure = err
+			r.mu.Unlock()
+			failure = err
+		}
+	}
+	if r.s.gatherer != nil {
+		r.s.gatherer.Release()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leading = false
+	r.led++
+	if r.failure != nil || r.closed || r.s.calls.wait() {
+		r.unpark()
+	}
+}
+
+// follow sees to it that somebody receives, for one who will not.
+func (r *receiving) follow() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.parked && !r.leading {
+		r.unpark()
+	}
+}
+
+// close lets nobody lead or park any more.
+func (r *receiving) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	if r.parked && !r.leading {
+		r.unpark()
+	}
+}
+
+// loop receives until the connection ends, and then settles every account; or
+// until another loop has taken its place.
+func (s *session) loop() {
+	left := false
+	defer func() {
+		if !left { // a handler called Goexit
+			go s.loop()
+		}
+	}()
+	at := &place{s: s}
+	for {
+		if s.receiving.streak >= alone {
+			s.receiving.park()
+		}
+		err := s.receiving.failed()
+		var m *transport.Message
+		if err == nil {
+			m, err = s.conn.Recv(context.Background())
+		}
+		switch {
+		case err == nil:
+			s.receive(m, at)
+			if at.taken {
+				left = true
+				return
+			}
+		case errors.Is(err, transport.ErrReconnecting):
+			s.log.Warn("connection lost", "err", err)
+			s.receiving.forget()
+			s.calls.lose(err)
+		default:
+			left = true
+			s.end(s.why(err))
+			return
+		}
+	}
+}
+
+// forget drops a leader's failure that has been dealt with.
+func (r *receiving) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure = nil
+}
+
+// A place is where requests that take little time may be served: on the loop.
+type place struct {
+	s     *session
+	taken bool // another loop has taken over
+}
+
+// serve runs a job of n requests here if it can.
+func (p *place) serve(ctx context.Context, j interface {
+	Run(ctx context.Context)
+	Drop(err error)
+},
+) bool {
+	if p == nil {
+		return false
+	}
+	n := p.s.receiving.begin()
+	ok := p.s.lane.RunHere(ctx, j)
+	p.taken = !p.s.receiving.done(n)
+	return ok
+}
