@@ -57,6 +57,10 @@ fuzz: ## Fuzz each target for FUZZTIME (30s)
 bench: ## Compare with other RPC libraries in one run (3 min); renews docs/bench.md
 	cd bench && go run . -doc ../docs/bench.md
 
+.PHONY: bench-brokers
+bench-brokers: ## Compare with go-stomp alone through RabbitMQ and ActiveMQ (5 min); renews docs/bench.md
+	test/with-brokers go -C bench run . -brokers -time 1s -doc ../docs/bench.md
+
 .PHONY: microbench
 microbench: ## Run the Go benchmarks that match BENCH (.), COUNT times
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...

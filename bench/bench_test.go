@@ -76,7 +76,7 @@ func bench(t *testing.T, code int, args ...string) (stdout, stderr string) {
 func TestMarkdown(t *testing.T) {
 	doc := filepath.Join(t.TempDir(), "bench.md")
 	const before, after = "before\n\n", "\nafter\n"
-	if err := os.WriteFile(doc, []byte(before+beginMark+"old"+endMark+after), 0o600); err != nil {
+	if err := os.WriteFile(doc, []byte(before+tablesMark+"old"+endMark+after), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, stderr := bench(t, 0, "-peers", "raw-json,net/rpc", "-workloads", "sequential,notify", "-rounds", "2", "-time", "1ms", "-doc", doc)
@@ -95,7 +95,7 @@ func TestMarkdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := before + beginMark + "\n" + out + "\n" + endMark + after; string(got) != want {
+	if want := before + tablesMark + "\n" + out + "\n" + endMark + after; string(got) != want {
 		t.Errorf("document = %q, want %q", got, want)
 	}
 }

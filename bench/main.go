@@ -37,6 +37,7 @@ type options struct {
 	rounds     int
 	time       time.Duration
 	json       bool
+	brokers    bool
 	doc        string
 	cpuProfile string
 	memProfile string
@@ -68,6 +69,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	set.IntVar(&o.rounds, "rounds", 5, "how often all is measured; the median counts")
 	set.DurationVar(&o.time, "time", 300*time.Millisecond, "how long one peer works on one workload in a round")
 	set.BoolVar(&o.json, "json", false, "print JSON, every round included, instead of Markdown")
+	set.BoolVar(&o.brokers, "brokers", false, "measure through the brokers of test/with-brokers instead, beside go-stomp alone")
 	set.StringVar(&o.doc, "doc", "", "put the tables between the markers of this Markdown `file` too")
 	set.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the one peer and workload to `file`")
 	set.StringVar(&o.memProfile, "memprofile", "", "write an allocation profile of the one peer and workload to `file`")
@@ -127,6 +129,13 @@ func choose[T named](all []T, list string) ([]T, error) {
 
 // bench measures and writes what came out to where o wants it.
 func (o *options) bench(ctx context.Context, stdout, stderr io.Writer) error {
+	if o.brokers {
+		text, err := o.benchBrokers(ctx, stderr)
+		if err != nil {
+			return err
+		}
+		return o.write(stdout, text, brokersMark)
+	}
 	stopProfile, err := o.startProfile()
 	if err != nil {
 		return err
@@ -138,12 +147,16 @@ func (o *options) bench(ctx context.Context, stdout, stderr io.Writer) error {
 	if o.json {
 		return results.writeJSON(stdout)
 	}
-	text := results.markdown()
+	return o.write(stdout, results.markdown(), tablesMark)
+}
+
+// write prints the text, and puts it where mark is in the document.
+func (o *options) write(stdout io.Writer, text, mark string) error {
 	if _, err := io.WriteString(stdout, text); err != nil {
 		return err
 	}
 	if o.doc == "" {
 		return nil
 	}
-	return replaceInFile(o.doc, text)
+	return replaceInFile(o.doc, mark, text)
 }

@@ -167,12 +167,13 @@ func (t *table) String() string { return t.b.String() }
 
 // The markers between which the tables stand in a document.
 const (
-	beginMark = "<!-- bench: written by make bench -->\n"
-	endMark   = "<!-- bench: end -->\n"
+	tablesMark  = "<!-- bench: written by make bench -->\n"
+	brokersMark = "<!-- bench: written by make bench-brokers -->\n"
+	endMark     = "<!-- bench: end -->\n"
 )
 
-// replaceInFile puts s between the markers of a file.
-func replaceInFile(name, s string) error {
+// replaceInFile puts s between a marker and the next end in a file.
+func replaceInFile(name, beginMark, s string) error {
 	old, err := os.ReadFile(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return err
