@@ -128,7 +128,9 @@ func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P
 			p P
 			r R
 		}
-		b.presize(&v.p)
+		if params != nil {
+			b.presize(&v.p)
+		}
 		err := b.bind(params, &v.p)
 		if err != nil {
 			return dst, err

@@ -74,7 +74,7 @@ func (r *receiving) look() {
 		go r.s.loop()
 	case r.parked && !r.leading && r.led == r.seenLed:
 		r.unpark()
-	case r.now != 0 || r.parked || r.served != r.seenNow:
+	case r.now != 0 || r.parked && !r.leading || r.served != r.seenNow:
 		r.arm()
 	}
 	r.seenNow, r.seenLed = r.served, r.led
@@ -163,6 +163,8 @@ func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
 	r.led++
 	if r.failure != nil || r.closed || r.s.calls.wait() {
 		r.unpark()
+	} else {
+		r.arm()
 	}
 }
 

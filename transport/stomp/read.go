@@ -37,7 +37,16 @@ type frameReader struct {
 	// uncounted says that the last frame had a body without content-length.
 	uncounted bool
 	scanned   int // bytes of the buffered header known not to end it
+	// lines are the first header lines of the last frame. Most of one frame's
+	// are those of the frame before.
+	lines [16]headLine
 }
+
+// A headLine is a header line with what it says.
+type headLine struct{ line, name, value string }
+
+// longLine is more than a line that is kept has.
+const longLine = 256
 
 // smallBody makes a parcel 512 bytes, a size that Go allocates whole.
 const smallBody = 512 - 256
@@ -90,10 +99,10 @@ func (r *frameReader) readHead() error {
 			if n > r.limits.HeaderBytes {
 				return r.headTooLong()
 			}
-			head := string(buf[:n])
+			err := r.parseHead(buf[:n])
 			r.stream.Reader.Discard(n)
 			r.scanned = 0
-			return r.parseHead(head)
+			return err
 		}
 		if len(buf) > r.limits.HeaderBytes {
 			return r.headTooLong()
@@ -179,9 +188,9 @@ func (r *frameReader) clear() {
 }
 
 // parseHead fills in the frame from its head.
-func (r *frameReader) parseHead(head string) error {
-	line, rest, _ := strings.Cut(head, "\n")
-	command, err := commandOf(strings.TrimSuffix(line, "\r"))
+func (r *frameReader) parseHead(head []byte) error {
+	line, rest, _ := bytes.Cut(head, eol)
+	command, err := commandOf(bytes.TrimSuffix(line, cr))
 	if err != nil {
 		return err
 	}
@@ -190,19 +199,16 @@ func (r *frameReader) parseHead(head string) error {
 	}
 	f := &r.frame
 	f.Command = command
-	v, trim := r.version, r.version == v10
-	if command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED {
-		v, trim = v10, false // these are never escaped
-	}
-	for {
-		line, rest, _ = strings.Cut(rest, "\n")
-		if line = strings.TrimSuffix(line, "\r"); line == "" {
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
+	for i := 0; ; i++ {
+		line, rest, _ = bytes.Cut(rest, eol)
+		if line = bytes.TrimSuffix(line, cr); len(line) == 0 {
 			break
 		}
-		if f.Header.Len() == r.limits.Headers {
+		if i == r.limits.Headers {
 			return tooLarge("a frame has more than %d header lines", r.limits.Headers)
 		}
-		if err := r.addHeader(line, v, trim); err != nil {
+		if err := r.addHeader(i, line, plain); err != nil {
 			return err
 		}
 	}
@@ -210,26 +216,47 @@ func (r *frameReader) parseHead(head string) error {
 	return err
 }
 
-func (r *frameReader) addHeader(line string, v version, trim bool) error {
-	name, value, ok := strings.Cut(line, ":")
-	if !ok || name == "" {
-		return malformed("header line %.60q has no name and colon", line)
+var eol, cr = []byte{'\n'}, []byte{'\r'}
+
+// addHeader adds what line i of the head says. plain frames have no escapes.
+func (r *frameReader) addHeader(i int, line []byte, plain bool) error {
+	if i < len(r.lines) && !plain && string(line) == r.lines[i].line {
+		r.frame.Header.Add(r.lines[i].name, r.lines[i].value)
+		return nil
 	}
-	if strings.IndexByte(line, 0) >= 0 {
-		return malformed("header line %.60q holds a NUL byte", line)
-	}
-	if trim {
-		value = strings.TrimLeft(value, " ")
-	}
-	name, err := v.unescape(name)
+	h, err := r.parseLine(string(line), plain)
 	if err != nil {
 		return err
 	}
-	if value, err = v.unescape(value); err != nil {
-		return err
+	if i < len(r.lines) && !plain && len(line) < longLine {
+		r.lines[i] = h
 	}
-	r.frame.Header.Add(name, value)
+	r.frame.Header.Add(h.name, h.value)
 	return nil
+}
+
+// parseLine splits a header line.
+func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || name == "" {
+		return h, malformed("header line %.60q has no name and colon", line)
+	}
+	if strings.IndexByte(line, 0) >= 0 {
+		return h, malformed("header line %.60q holds a NUL byte", line)
+	}
+	v := r.version
+	if plain {
+		v = v10
+	} else if v == v10 {
+		value = strings.TrimLeft(value, " ")
+	}
+	if name, err = v.unescape(name); err != nil {
+		return h, err
+	}
+	if value, err = v.unescape(value); err != nil {
+		return h, err
+	}
+	return headLine{line: line, name: name, value: value}, nil
 }
 
 // bodyLength returns what the frame says of its body's length.
@@ -325,12 +352,12 @@ func (r *frameReader) readToNUL() error {
 }
 
 // commandOf returns the library's constant for a command.
-func commandOf(line string) (string, error) {
+func commandOf(line []byte) (string, error) {
 	for _, c := range [...]string{
 		frame.SEND, frame.MESSAGE, frame.ACK, frame.NACK, frame.SUBSCRIBE, frame.UNSUBSCRIBE, frame.RECEIPT, frame.ERROR,
 		frame.CONNECT, frame.STOMP, frame.CONNECTED, frame.DISCONNECT, frame.BEGIN, frame.COMMIT, frame.ABORT,
 	} {
-		if line == c {
+		if string(line) == c {
 			return c, nil
 		}
 	}
