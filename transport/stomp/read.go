@@ -45,8 +45,8 @@ type frameReader struct {
 // A headLine is a header line with what it says.
 type headLine struct{ line, name, value string }
 
-// longLine is more than a line that is kept has.
-const longLine = 256
+// longText is more than the text has of which lines are kept.
+const longText = 1024
 
 // smallBody makes a parcel 512 bytes, a size that Go allocates whole.
 const smallBody = 512 - 256
@@ -200,7 +200,9 @@ func (r *frameReader) parseHead(head []byte) error {
 	f := &r.frame
 	f.Command = command
 	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
+	var text string                                                                           // head from the first line on that is new
 	for i := 0; ; i++ {
+		left := len(rest)
 		line, rest, _ = bytes.Cut(rest, eol)
 		if line = bytes.TrimSuffix(line, cr); len(line) == 0 {
 			break
@@ -208,32 +210,27 @@ func (r *frameReader) parseHead(head []byte) error {
 		if i == r.limits.Headers {
 			return tooLarge("a frame has more than %d header lines", r.limits.Headers)
 		}
-		if err := r.addHeader(i, line, plain); err != nil {
+		if i < len(r.lines) && !plain && string(line) == r.lines[i].line {
+			f.Header.Add(r.lines[i].name, r.lines[i].value)
+			continue
+		}
+		if text == "" {
+			text = string(head[len(head)-left:])
+		}
+		h, err := r.parseLine(text[len(text)-left:][:len(line)], plain)
+		if err != nil {
 			return err
 		}
+		if i < len(r.lines) && !plain && len(text) < longText {
+			r.lines[i] = h
+		}
+		f.Header.Add(h.name, h.value)
 	}
 	r.length, err = r.bodyLength()
 	return err
 }
 
 var eol, cr = []byte{'\n'}, []byte{'\r'}
-
-// addHeader adds what line i of the head says. plain frames have no escapes.
-func (r *frameReader) addHeader(i int, line []byte, plain bool) error {
-	if i < len(r.lines) && !plain && string(line) == r.lines[i].line {
-		r.frame.Header.Add(r.lines[i].name, r.lines[i].value)
-		return nil
-	}
-	h, err := r.parseLine(string(line), plain)
-	if err != nil {
-		return err
-	}
-	if i < len(r.lines) && !plain && len(line) < longLine {
-		r.lines[i] = h
-	}
-	r.frame.Header.Add(h.name, h.value)
-	return nil
-}
 
 // parseLine splits a header line.
 func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error) {
