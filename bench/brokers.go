@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,7 +84,8 @@ func (o *options) benchBrokers(ctx context.Context, stderr io.Writer) (string, e
 					bare, ours, ratios = append(bare, x), append(ours, y), append(ratios, y/x)
 				}
 				mode := map[bool]string{false: "on sending", true: "after the answer"}[acks]
-				line := fmt.Sprintf("| %s | %s | %d | %.0f/s | %.0f/s | %.2f |\n", broker.name, mode, inFlight, middle(bare), middle(ours), middle(ratios))
+				line := fmt.Sprintf("| %s | %s | %d | %.0f/s | %.0f/s | %.2f |\n",
+					broker.name, mode, inFlight, middle(bare), middle(ours), middle(ratios))
 				b.WriteString(line)
 				fmt.Fprint(stderr, line)
 			}
@@ -141,7 +143,7 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 	server := rpc.NewServer(polyportMux(&service{}), nil)
 	served := make(chan error, 1)
 	go func() { served <- server.ServeConn(conn) }()
-	defer func() { <-served }()
+	defer func() { _ = <-served }() // an end that was asked for
 	defer func() { _ = server.Shutdown(context.WithoutCancel(ctx)) }()
 	var wish transport.Subscription
 	if acks {
@@ -205,8 +207,9 @@ func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d ti
 	var options []func(*frame.Frame) error
 	if acks {
 		mode = stomp.AckClientIndividual
-		credit := fmt.Sprint(2 * callers)
-		options = append(options, stomp.SubscribeOpt.Header("prefetch-count", credit), stomp.SubscribeOpt.Header("activemq.prefetchSize", credit))
+		credit := strconv.Itoa(2 * callers)
+		options = append(options, stomp.SubscribeOpt.Header("prefetch-count", credit),
+			stomp.SubscribeOpt.Header("activemq.prefetchSize", credit))
 	}
 	requests, err := server.Subscribe(queue, mode, options...)
 	if err != nil {

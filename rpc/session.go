@@ -36,11 +36,11 @@ type session struct {
 	receiving receiving
 	calls     calls
 	serving   serving
-	late    lateReplies
-	parked  parked
-	scratch []envelope.Message // of the goroutine that receives
-	stats   counters
-	closing atomic.Bool // by Client.Close
+	late      lateReplies
+	parked    parked
+	scratch   []envelope.Message // of the goroutine that receives
+	stats     counters
+	closing   atomic.Bool // by Client.Close
 }
 
 type counters struct {

@@ -30,8 +30,12 @@ func (f *fakeServer) subscribeTo(s transport.Subscription) string {
 
 func TestClientSubscribesToItsURL(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
-		{"stomp://h", "/queue/rpc"}, {"stomp://h/calc", "/queue/calc"}, {"stomp://h/queue/calc", "/queue/calc"}, {"stomp://h/topic/a.b", "/topic/a.b"},
-		{"stomp://h/queue/a%2Fb", "/queue/a%2Fb"}, {"stomp://h/queue/a%20b", "/queue/a b"},
+		{"stomp://h", "/queue/rpc"},
+		{"stomp://h/calc", "/queue/calc"},
+		{"stomp://h/queue/calc", "/queue/calc"},
+		{"stomp://h/topic/a.b", "/topic/a.b"},
+		{"stomp://h/queue/a%2Fb", "/queue/a%2Fb"},
+		{"stomp://h/queue/a%20b", "/queue/a b"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeServer(t, c.url, nil)

@@ -14,7 +14,7 @@ import (
 // they mean the server's side here.
 type serve struct {
 	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT or stomps://HOST:PORT; may be repeated (127.0.0.1:7070)."`
-	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker to serve, such as stomp://USER:PASSWORD@HOST:PORT/queue/calc; may be repeated."`
+	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker to serve, such as stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
 	Time    *time.Duration `name:"timeout" group:"config" placeholder:"DURATION" help:"How long an orderly stop may take (15s)."`
@@ -25,15 +25,15 @@ type serve struct {
 	Workers   *int           `name:"queue-workers" group:"config" placeholder:"N" help:"How many may run at once (256)."`
 	UsersFile *string        `group:"config" placeholder:"FILE" help:"Lines NAME:PASSWORD of those who may connect (everybody)."`
 
-	AtLeastOnce *bool `group:"config" help:"Acknowledge a consumed request after its answer, not before: it is executed again if the server or its connection ends between."`
-	Prefetch    *int  `group:"config" placeholder:"N" help:"How many requests a broker may have under way here, with --at-least-once (128)."`
+	AtLeastOnce *bool `group:"config" help:"Acknowledge what is consumed after its answer; it may be executed again."`
+	Prefetch    *int  `group:"config" placeholder:"N" help:"With --at-least-once, how many requests may be under way (128)."`
 
 	Cert     *string `group:"tls" placeholder:"FILE" help:"PEM file of the server's certificate, with its chain."`
 	Key      *string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
 	CACert   *string `name:"cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities for clients' certificates."`
 	Insecure *bool   `group:"tls" help:"Let clients without a certificate in although --cacert is given."`
 
-	ConsumeCACert *string `name:"consume-cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities to trust for brokers instead of the system's."`
+	ConsumeCACert *string `name:"consume-cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities to trust for brokers."`
 	ConsumeCert   *string `group:"tls" placeholder:"FILE" help:"PEM file of a certificate to show to brokers."`
 	ConsumeKey    *string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
 }
