@@ -134,7 +134,7 @@ func (m *meter) over(ctx context.Context, d time.Duration) (float64, error) {
 }
 
 // echoPolyport calls Echo.
-func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (float64, error) {
+func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (rate float64, failed error) {
 	at := b.url.JoinPath("queue", "bench.polyport").String()
 	conn, err := transport.Dial(ctx, at, nil)
 	if err != nil {
@@ -143,7 +143,11 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 	server := rpc.NewServer(polyportMux(&service{}), nil)
 	served := make(chan error, 1)
 	go func() { served <- server.ServeConn(conn) }()
-	defer func() { _ = <-served }() // an end that was asked for
+	defer func() {
+		if err := <-served; err != nil && ctx.Err() == nil {
+			rate, failed = 0, err
+		}
+	}()
 	defer func() { _ = server.Shutdown(context.WithoutCancel(ctx)) }()
 	var wish transport.Subscription
 	if acks {
@@ -170,7 +174,7 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 			}
 		})
 	}
-	rate, err := m.over(ctx, d)
+	rate, err = m.over(ctx, d)
 	stop()
 	wg.Wait()
 	return rate, errors.Join(err, client.Close())
@@ -194,15 +198,8 @@ func dialGoStomp(b brokerURL) (*stomp.Conn, error) {
 		stomp.ConnOpt.Host("/"), stomp.ConnOpt.Logger(silent{}))
 }
 
-// echoGoStomp sends the text back and forth with the library alone: no
-// envelope, no ids, no JSON. What comes back is counted, not matched.
-func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (float64, error) {
-	const queue, replies = "/queue/bench.go-stomp", "/temp-queue/bench"
-	server, err := dialGoStomp(b)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = server.MustDisconnect() }()
+// serveGoStomp sends back what comes by queue, until the connection ends.
+func serveGoStomp(server *stomp.Conn, queue string, acks bool) error {
 	mode := stomp.AckAuto
 	var options []func(*frame.Frame) error
 	if acks {
@@ -213,7 +210,7 @@ func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d ti
 	}
 	requests, err := server.Subscribe(queue, mode, options...)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	// Who drains a subscription must not send by the same connection.
 	todo := make(chan *stomp.Message, 1024)
@@ -236,6 +233,21 @@ func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d ti
 			}
 		}
 	}()
+	return nil
+}
+
+// echoGoStomp sends the text back and forth with the library alone: no
+// envelope, no ids, no JSON. What comes back is counted, not matched.
+func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (float64, error) {
+	const queue, replies = "/queue/bench.go-stomp", "/temp-queue/bench"
+	server, err := dialGoStomp(b)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = server.MustDisconnect() }()
+	if err := serveGoStomp(server, queue, acks); err != nil {
+		return 0, err
+	}
 	client, err := dialGoStomp(b)
 	if err != nil {
 		return 0, err

@@ -14,7 +14,7 @@ import (
 // they mean the server's side here.
 type serve struct {
 	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT or stomps://HOST:PORT; may be repeated (127.0.0.1:7070)."`
-	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker to serve, such as stomp://HOST:PORT/queue/calc; may be repeated."`
+	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
 	Time    *time.Duration `name:"timeout" group:"config" placeholder:"DURATION" help:"How long an orderly stop may take (15s)."`
