@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -150,6 +151,16 @@ type (
 		flush func(context.Context) error
 	}
 )
+
+// A hoarder holds back all that is sent after Gather, and forgets it.
+type hoarder struct {
+	transport.Conn
+	gathers *atomic.Bool
+}
+
+func (h hoarder) Unwrap() transport.Conn { return h.Conn }
+func (h hoarder) Gather()                { h.gathers.Store(true) }
+func (hoarder) Release()                 {}
 
 func (s subscriber) Unwrap() transport.Conn { return s.Conn }
 func (p publisher) Unwrap() transport.Conn  { return p.Conn }

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -70,6 +71,19 @@ var confirmDefects = []defect{
 		}
 		return m, err
 	})},
+	{"never lets go of what it gathers", "Gather", func() *broken {
+		return &broken{conn: func(c *conn) {
+			h := hoarder{Conn: c.Conn, gathers: new(atomic.Bool)}
+			send := c.send
+			c.send = func(ctx context.Context, m *transport.Message) error {
+				if h.gathers.Load() {
+					return nil
+				}
+				return send(ctx, m)
+			}
+			c.own = h
+		}}
+	}},
 	{"flushes nothing", "Flush", func() *broken {
 		return &broken{conn: func(c *conn) {
 			c.own = flusher{Conn: c.Conn, flush: func(context.Context) error { return nil }}
