@@ -56,10 +56,11 @@ func (b *Batch) Len() int { return len(b.items) }
 func (c *Client) Do(ctx context.Context, b *Batch) error {
 	items := b.items
 	b.items = nil
-	var ws []*waiter
-	for _, it := range items {
+	waiters := make([]waiter, len(items)) // in one piece
+	ws := make([]*waiter, 0, len(items))
+	for i, it := range items {
 		if it.finish != nil {
-			ws = append(ws, new(waiter))
+			ws = append(ws, &waiters[i])
 		}
 	}
 	failure := c.do(ctx, items, ws)

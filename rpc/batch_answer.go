@@ -25,15 +25,17 @@ type batchAnswer struct {
 // receiveBatch sorts the elements of a batch. Its requests are admitted
 // together or refused together.
 func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at *place) {
-	b := &batchAnswer{session: s, message: m}
-	var jobs []queue.Job
+	b := &batchAnswer{session: s, message: m, slots: make([]*outgoing, 0, len(msgs))}
+	requests := make([]request, len(msgs)) // in one piece, which lives until all are answered
+	jobs := make([]queue.Job, 0, len(msgs))
 	for i := range msgs {
 		switch msg := &msgs[i]; msg.Kind {
 		case envelope.Response:
 		case envelope.Invalid:
 			b.put(msg.ID, invalidRequest(msg))
 		default:
-			r := &request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: *msg, batch: b, slot: -1}
+			r := &requests[i]
+			*r = request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			if msg.Kind == envelope.Request {
 				r.slot = len(b.slots)
 				b.slots = append(b.slots, nil)
