@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -109,33 +110,40 @@ var (
 // A meter counts what comes back while it is switched on.
 type meter struct{ n atomic.Int64 }
 
-// over lets traffic run for a while, and then returns its rate over d.
+// over waits for the first to come back, lets traffic run for a while, and then
+// returns its rate over d.
 func (m *meter) over(ctx context.Context, d time.Duration) (float64, error) {
-	warm := time.NewTimer(d / 4)
-	defer warm.Stop()
-	select {
-	case <-warm.C:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	for start := time.Now(); m.n.Load() == 0; {
+		if err := wait(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+		if time.Since(start) > patience {
+			return 0, errors.New("nothing came back")
+		}
+	}
+	if err := wait(ctx, d/4); err != nil {
+		return 0, err
 	}
 	before, start := m.n.Load(), time.Now()
-	done := time.NewTimer(d)
-	defer done.Stop()
+	err := wait(ctx, d)
+	return float64(m.n.Load()-before) / time.Since(start).Seconds(), err
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-done.C:
+	case <-t.C:
+		return nil
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return ctx.Err()
 	}
-	n := m.n.Load() - before
-	if n == 0 {
-		return 0, errors.New("nothing came back")
-	}
-	return float64(n) / time.Since(start).Seconds(), nil
 }
 
 // echoPolyport calls Echo.
 func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (rate float64, failed error) {
-	at := b.url.JoinPath("queue", "bench.polyport").String()
+	at := b.url.JoinPath("queue", "bench."+rand.Text()).String()
 	conn, err := transport.Dial(ctx, at, nil)
 	if err != nil {
 		return 0, err
@@ -239,7 +247,9 @@ func serveGoStomp(server *stomp.Conn, queue string, acks bool) error {
 // echoGoStomp sends the text back and forth with the library alone: no
 // envelope, no ids, no JSON. What comes back is counted, not matched.
 func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (float64, error) {
-	const queue, replies = "/queue/bench.go-stomp", "/temp-queue/bench"
+	// What is left of one run in a queue would end the next: ActiveMQ answers an
+	// answer to a client that has gone with ERROR, and go-stomp closes.
+	queue, replies := "/queue/bench."+rand.Text(), "/temp-queue/bench"
 	server, err := dialGoStomp(b)
 	if err != nil {
 		return 0, err
