@@ -44,8 +44,10 @@ type receiving struct {
 	led     uint64 // how often somebody led
 	// seen are now and led at the last tick.
 	seenNow, seenLed uint64
-	failure          error // what a leader's Recv returned, for the loop
-	closed           bool
+	// left and failure are what a leader's Recv returned, for the loop.
+	left    *transport.Message
+	failure error
+	closed  bool
 
 	streak int // answers for the only one who waited; of the loop
 }
@@ -122,11 +124,16 @@ func (r *receiving) park() {
 	r.streak = 0
 }
 
-// failed returns, to the loop, the error that a leader left.
-func (r *receiving) failed() error {
+// next returns what a leader has left to the loop, or else what is received.
+func (r *receiving) next() (m *transport.Message, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failure
+	m, err = r.left, r.failure
+	r.left, r.failure = nil, nil
+	r.mu.Unlock()
+	if m != nil || err != nil {
+		return m, err
+	}
+	return r.s.conn.Recv(context.Background())
 }
 
 // lead receives on behalf of a caller, until ready holds a token or ctx ends,
@@ -139,20 +146,16 @@ func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
 	if !lead {
 		return
 	}
-	var failure error
-	for len(ready) == 0 && failure == nil {
-		m, err := r.s.conn.Recv(ctx)
-		switch {
-		case err == nil:
-			r.s.receive(m, nil)
-		case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-			failure = err
-		default:
-			r.mu.Lock()
-			r.failure = err
-			r.mu.Unlock()
-			failure = err
+	var left *transport.Message
+	var err error
+	for len(ready) == 0 && left == nil && err == nil {
+		var m *transport.Message
+		if m, err = r.s.conn.Recv(ctx); err == nil && !r.s.receive(m, nil) {
+			left = m
 		}
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = nil // of the caller's alone
 	}
 	if r.s.gatherer != nil {
 		r.s.gatherer.Release()
@@ -161,7 +164,8 @@ func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
 	defer r.mu.Unlock()
 	r.leading = false
 	r.led++
-	if r.failure != nil || r.closed || r.s.calls.wait() {
+	r.left, r.failure = left, err
+	if left != nil || err != nil || r.closed || r.s.calls.wait() {
 		r.unpark()
 	} else {
 		r.arm()
@@ -193,22 +197,18 @@ func (r *receiving) close() {
 // loop receives until the connection ends, and then settles every account; or
 // until another loop has taken its place.
 func (s *session) loop() {
+	at := &place{s: s}
 	left := false
 	defer func() {
-		if !left { // a handler called Goexit
+		if !left && !at.taken { // a handler called Goexit
 			go s.loop()
 		}
 	}()
-	at := &place{s: s}
 	for {
 		if s.receiving.streak >= alone {
 			s.receiving.park()
 		}
-		err := s.receiving.failed()
-		var m *transport.Message
-		if err == nil {
-			m, err = s.conn.Recv(context.Background())
-		}
+		m, err := s.receiving.next()
 		switch {
 		case err == nil:
 			s.receive(m, at)
@@ -218,7 +218,6 @@ func (s *session) loop() {
 			}
 		case errors.Is(err, transport.ErrReconnecting):
 			s.log.Warn("connection lost", "err", err)
-			s.receiving.forget()
 			s.calls.lose(err)
 		default:
 			left = true
@@ -226,13 +225,6 @@ func (s *session) loop() {
 			return
 		}
 	}
-}
-
-// forget drops a leader's failure that has been dealt with.
-func (r *receiving) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failure = nil
 }
 
 // A place is where requests that take little time may be served: on the loop.
@@ -251,7 +243,6 @@ func (p *place) serve(ctx context.Context, j interface {
 		return false
 	}
 	n := p.s.receiving.begin()
-	ok := p.s.lane.RunHere(ctx, j)
-	p.taken = !p.s.receiving.done(n)
-	return ok
+	defer func() { p.taken = !p.s.receiving.done(n) }() // also when the job ends its goroutine
+	return p.s.lane.RunHere(ctx, j)
 }

@@ -94,6 +94,7 @@ func TestQuickMethodThatEndsItsGoroutine(t *testing.T) {
 				if got := brief(p.hear()); got != tt.want {
 					t.Errorf("heard %s, want %s", got, tt.want)
 				}
+				time.Sleep(time.Second) // nobody must take over as well
 				p.say(`{"jsonrpc":"2.0","method":"Maybe","params":[4],"id":4}`)
 				if got, want := brief(p.hear()), "4=[4]"; got != want {
 					t.Errorf("heard %s, want %s", got, want)
@@ -124,6 +125,53 @@ func TestCallbackAfterCallsAlone(t *testing.T) {
 				t.Errorf("Back = %v, %v, want [%d]", got, err, i)
 			}
 		}
+	})
+}
+
+// TestCallbackWhileACallerReceives: what is not its answer is not for the
+// caller to serve.
+func TestCallbackWhileACallerReceives(t *testing.T) {
+	inBubbles(t, func(t *testing.T, w wire) {
+		var peer atomic.Pointer[rpc.Client]
+		g := newGate()
+		mux := gatedMux(g)
+		rpc.Handle(mux, "Meet", func(ctx context.Context, _ struct{}) (any, error) {
+			r, _ := rpc.FromContext(ctx)
+			peer.Store(r.Client())
+			return nil, nil
+		})
+		h := serve(t, w, mux, nil)
+		own, block := rpc.NewMux(nil), newGate()
+		rpc.Handle(own, "Back", func(ctx context.Context, p []int) ([]int, error) {
+			if p[0] == 1 {
+				return p, block.pass(ctx)
+			}
+			return p, nil
+		})
+		c := h.client(&rpc.ClientOptions{Mux: own})
+		if err := c.Call(t.Context(), "Meet", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		warm(t, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := make(chan error, 1)
+		go func() { waits <- c.Call(ctx, "Wait", []int{1}, nil) }() // it receives
+		synctest.Wait()
+		blocked := make(chan error, 1)
+		go func() { blocked <- peer.Load().Call(t.Context(), "Back", []int{1}, nil) }()
+		synctest.Wait()
+		if got, err := rpc.Call[[]int](t.Context(), peer.Load(), "Back", []int{2}); err != nil || got[0] != 2 {
+			t.Errorf("Back = %v, %v, want [2]", got, err)
+		}
+		cancel()
+		if err := <-waits; !errors.Is(err, context.Canceled) {
+			t.Errorf("the call that was given up = %v, want canceled", err)
+		}
+		block.open()
+		if err := <-blocked; err != nil {
+			t.Errorf("Back that waited = %v, want nil", err)
+		}
+		g.open()
 	})
 }
 

@@ -97,18 +97,22 @@ func (s *session) end(err error) {
 	close(s.ended)
 }
 
-// receive sorts one body. at is nil for one who leads.
-func (s *session) receive(m *transport.Message, at *place) {
+// receive sorts one body. at is nil for one who leads: it takes answers alone,
+// and false leaves all else, which may make it wait, to the loop.
+func (s *session) receive(m *transport.Message, at *place) bool {
 	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
 	s.scratch = msgs[:0]
 	switch {
+	case at == nil && (fault != nil || isBatch || msgs[0].Kind != envelope.Response):
+		clear(msgs)
+		return false
 	case fault != nil && s.unusable(m, fault):
 		s.settle(m, transport.Accepted)
 	case fault != nil:
 		s.refuse(m, nil, faultError(fault))
 	case isBatch:
 		s.receiveBatch(m, msgs, at)
-		return
+		return true
 	case msgs[0].Kind == envelope.Response:
 		s.answered(m, &msgs[0])
 		s.settle(m, transport.Accepted)
@@ -118,9 +122,10 @@ func (s *session) receive(m *transport.Message, at *place) {
 		msg := msgs[0]
 		clear(msgs)
 		s.serve(m, msg, at) // another goroutine may have scratch after this
-		return
+		return true
 	}
 	clear(msgs) // they keep the body alive
+	return true
 }
 
 // serve admits one request to the queue, or serves it here.
