@@ -22,7 +22,7 @@ func NewRedialOptions(c Config, log *slog.Logger) (*transport.RedialOptions, err
 	}}
 	// A subscription's credit is bounded by it.
 	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch)
-	secured := &tls.Config{MinVersion: tls.VersionTLS12}
+	secured := &tls.Config{MinVersion: tls.VersionTLS13}
 	var err error
 	if c.Consumer.CA != "" {
 		if secured.RootCAs, err = ReadCertPool(c.Consumer.CA); err != nil {

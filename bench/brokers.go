@@ -25,11 +25,7 @@ import (
 // echoed is the text that goes through a broker and back.
 var echoed = strings.Repeat("The quick brown fox jumps over! ", 8)
 
-// A brokered is an echo through a broker: it returns how many came back a
-// second.
-type brokered func(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (rate float64, err error)
-
-// A brokerURL is a broker with user and password, and a queue of its own.
+// A brokerURL is a broker with user and password.
 type brokerURL struct {
 	name string
 	url  *url.URL
@@ -102,24 +98,31 @@ func middle(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-var (
-	_ brokered = echoGoStomp
-	_ brokered = echoPolyport
-)
+// A meter counts what comes back.
+type meter struct {
+	n     atomic.Int64
+	first chan struct{} // closed when the first has
+}
 
-// A meter counts what comes back while it is switched on.
-type meter struct{ n atomic.Int64 }
+func newMeter() *meter { return &meter{first: make(chan struct{})} }
+
+func (m *meter) add() {
+	if m.n.Add(1) == 1 {
+		close(m.first)
+	}
+}
 
 // over waits for the first to come back, lets traffic run for a while, and then
 // returns its rate over d.
 func (m *meter) over(ctx context.Context, d time.Duration) (float64, error) {
-	for start := time.Now(); m.n.Load() == 0; {
-		if err := wait(ctx, time.Millisecond); err != nil {
-			return 0, err
-		}
-		if time.Since(start) > patience {
-			return 0, errors.New("nothing came back")
-		}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-m.first:
+	case <-late.C:
+		return 0, errors.New("nothing came back")
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	if err := wait(ctx, d/4); err != nil {
 		return 0, err
@@ -169,7 +172,7 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 	if err != nil {
 		return 0, err
 	}
-	var m meter
+	m := newMeter()
 	var wg sync.WaitGroup
 	calling, stop := context.WithCancel(ctx)
 	for range inFlight {
@@ -177,7 +180,7 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 			for calling.Err() == nil {
 				got, err := rpc.Call[text](calling, client, "Echo", text{echoed})
 				if err == nil && got.Text == echoed {
-					m.n.Add(1)
+					m.add()
 				}
 			}
 		})
@@ -271,7 +274,7 @@ func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d ti
 	if err != nil {
 		return 0, err
 	}
-	var m meter
+	m := newMeter()
 	places := make(chan struct{}, inFlight)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -280,7 +283,7 @@ func echoGoStomp(ctx context.Context, b brokerURL, acks bool, inFlight int, d ti
 				return
 			}
 			if string(a.Body) == echoed {
-				m.n.Add(1)
+				m.add()
 			}
 			<-places
 		}

@@ -54,6 +54,7 @@ type ledger struct {
 	answered    atomic.Int64
 	lastAnswer  atomic.Int64 // when, in ns
 	notSent     atomic.Int64
+	moved       chan struct{} // has a token when settled or lastAnswer may have changed
 	outages     []time.Duration
 	returns     []time.Duration // from the broker's being ready to the next answer
 }
@@ -66,7 +67,7 @@ type entry struct {
 }
 
 func newLedger(t *testing.T, b *broker.Broker, calls int, atLeastOnce bool) *ledger {
-	return &ledger{t: t, b: b, url: b.URL + "/queue/ledger", atLeastOnce: atLeastOnce, calls: make([]entry, calls)}
+	return &ledger{t: t, b: b, url: b.URL + "/queue/ledger", atLeastOnce: atLeastOnce, calls: make([]entry, calls), moved: make(chan struct{}, 1)}
 }
 
 // params is what a call says.
@@ -125,19 +126,23 @@ func (l *ledger) run(kills int) {
 			for n := int(next.Add(1)) - 1; n < len(l.calls); n = int(next.Add(1)) - 1 {
 				l.call(client, n)
 				l.settled.Add(1)
+				select {
+				case l.moved <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
 	for i := range kills {
 		for l.settled.Load() < int64((i+1)*len(l.calls)/(kills+1)) {
-			time.Sleep(time.Millisecond) // real processes have no virtual time
+			<-l.moved
 		}
 		l.b.Kill()
 		killed := time.Now()
 		l.b.Start()
 		ready := time.Now()
 		for l.lastAnswer.Load() < ready.UnixNano() {
-			time.Sleep(time.Millisecond)
+			<-l.moved
 		}
 		back := time.Unix(0, l.lastAnswer.Load())
 		l.outages = append(l.outages, back.Sub(killed))

@@ -177,6 +177,12 @@ func (a *allHere) Run(ctx context.Context) {
 	}
 }
 
+func (a *allHere) doubt() {
+	for _, j := range a.jobs {
+		j.(*request).doubt()
+	}
+}
+
 // Drop drops them all.
 func (a *allHere) Drop(err error) {
 	for _, j := range a.jobs {

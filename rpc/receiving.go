@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/transport"
 )
 
@@ -39,6 +40,7 @@ type receiving struct {
 	armed   bool   // the timer runs
 	served  uint64 // requests served where they were received
 	now     uint64 // the one being served, 0 for none
+	job     quickJob
 	parked  bool
 	leading bool
 	led     uint64 // how often somebody led
@@ -72,7 +74,8 @@ func (r *receiving) look() {
 	r.armed = false
 	switch {
 	case r.now != 0 && r.now == r.seenNow:
-		r.now = 0
+		r.job.doubt() // or the next like it would hold up the connection as long
+		r.now, r.job = 0, nil
 		go r.s.loop()
 	case r.parked && !r.leading && r.led == r.seenLed:
 		r.unpark()
@@ -89,11 +92,11 @@ func (r *receiving) unpark() {
 }
 
 // begin notes that a request is about to be served by the loop itself.
-func (r *receiving) begin() (n uint64) {
+func (r *receiving) begin(j quickJob) (n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.served++
-	r.now = r.served
+	r.now, r.job = r.served, j
 	r.arm()
 	return r.now
 }
@@ -105,7 +108,7 @@ func (r *receiving) done(n uint64) bool {
 	if r.now != n {
 		return false
 	}
-	r.now = 0
+	r.now, r.job = 0, nil
 	return true
 }
 
@@ -233,16 +236,16 @@ type place struct {
 	taken bool // another loop has taken over
 }
 
-// serve runs a job of n requests here if it can.
-func (p *place) serve(ctx context.Context, j interface {
-	Run(ctx context.Context)
-	Drop(err error)
-},
-) bool {
-	if p == nil {
-		return false
-	}
-	n := p.s.receiving.begin()
+// A quickJob is one that has proven quick.
+type quickJob interface {
+	queue.Job
+	// doubt makes those like it prove it again.
+	doubt()
+}
+
+// serve runs j here if it can.
+func (p *place) serve(ctx context.Context, j quickJob) bool {
+	n := p.s.receiving.begin(j)
 	defer func() { p.taken = !p.s.receiving.done(n) }() // also when the job ends its goroutine
 	return p.s.lane.RunHere(ctx, j)
 }

@@ -99,6 +99,8 @@ func wrapScalar(params []byte) []byte {
 	return append(append([]byte{'['}, params...), ']')
 }
 
+func (r *request) doubt() { r.method.credit.Store(0) }
+
 // Drop is called when the request will never run: it was admitted, but the
 // connection or the queue has ended since. One that is not settled goes to
 // whoever is next.
