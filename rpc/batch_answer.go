@@ -35,7 +35,7 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 			b.put(msg.ID, invalidRequest(msg))
 		default:
 			r := &requests[i]
-			*r = request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: *msg, batch: b, slot: -1}
+			*r = request{Context: s.ctx, session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			if msg.Kind == envelope.Request {
 				r.slot = len(b.slots)
 				b.slots = append(b.slots, nil)

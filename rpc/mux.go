@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -41,13 +42,22 @@ func NewMux(o *MuxOptions) *Mux {
 	return m
 }
 
-// A method is a handler made ready: it decodes params, runs, and appends the
-// JSON text of its result to dst.
+// A method is a handler made ready.
 type method struct {
-	name   string
-	invoke func(ctx context.Context, params, dst []byte) ([]byte, error)
+	name           string
+	params, result reflect.Type // as the handler has them; result is nil if there is none
+	invoke         invoke
+	// at once has a built-in method served by the goroutine that receives, ahead
+	// of all that waits in the queue. It must not wait for anything.
+	atOnce bool
+	// o says more of it, and is replaced whole.
+	o      atomic.Pointer[MethodOptions]
 	credit atomic.Int32 // for calls that took little time
 }
+
+// invoke decodes params, runs a handler and appends the JSON text of its result
+// to dst.
+type invoke func(ctx context.Context, params, dst []byte) ([]byte, error)
 
 const (
 	// little is about what it takes to have another goroutine do something.
@@ -72,16 +82,17 @@ func (m *method) quick() bool { return m != nil && m.credit.Load() >= enough }
 
 // add registers a method. It panics if the name cannot be used: that is a
 // mistake in the program.
-func (m *Mux) add(name string, invoke func(ctx context.Context, params, dst []byte) ([]byte, error)) {
-	if name == "" || strings.HasPrefix(name, "rpc.") {
-		panic(fmt.Sprintf("rpc: method name %q is empty or reserved (specification, section 4.3)", name))
+func (m *Mux) add(h *method) {
+	if h.name == "" || strings.HasPrefix(h.name, reserved) {
+		panic(fmt.Sprintf("rpc: method name %q is empty or reserved (specification, section 4.3)", h.name))
 	}
+	h.o.Store(new(MethodOptions))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, taken := m.methods[name]; taken {
-		panic(fmt.Sprintf("rpc: method %s is registered twice", name))
+	if _, taken := m.methods[h.name]; taken {
+		panic(fmt.Sprintf("rpc: method %s is registered twice", h.name))
 	}
-	m.methods[name] = &method{name: name, invoke: invoke}
+	m.methods[h.name] = h
 }
 
 // find returns the method called name, or nil.
@@ -123,7 +134,7 @@ func (m *Mux) Methods() []string {
 func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {
 	b := newBinder[P](m.o)
 	codec := m.o.Codec
-	m.add(name, func(ctx context.Context, params, dst []byte) ([]byte, error) {
+	m.add(&method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), invoke: func(ctx context.Context, params, dst []byte) ([]byte, error) {
 		var v struct { // both go to the codec by their addresses: one allocation
 			p P
 			r R
@@ -139,7 +150,7 @@ func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P
 			return dst, err
 		}
 		return appendResult(codec, dst, &v.r)
-	})
+	}})
 }
 
 // appendResult appends a result, and blames the handler if it cannot be

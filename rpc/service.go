@@ -31,15 +31,16 @@ func (m *Mux) Register(namespace string, service any) error {
 		return errors.New("rpc: there is no service to register")
 	}
 	for fn, v := range v.Methods() {
-		invoke := m.bindMethod(v)
-		if invoke == nil {
+		h := m.bindMethod(v)
+		if h == nil {
 			continue
 		}
 		name := fn.Name
 		if namespace != "" {
 			name = namespace + "." + name
 		}
-		m.add(name, invoke)
+		h.name = name
+		m.add(h)
 		added++
 	}
 	if added == 0 {
@@ -50,7 +51,7 @@ func (m *Mux) Register(namespace string, service any) error {
 
 // bindMethod makes a handler of a bound method, or returns nil if its form is
 // not one of those of Register.
-func (m *Mux) bindMethod(fn reflect.Value) func(ctx context.Context, params, dst []byte) ([]byte, error) {
+func (m *Mux) bindMethod(fn reflect.Value) *method {
 	t := fn.Type()
 	in, out := t.NumIn(), t.NumOut()
 	if t.IsVariadic() || in < 1 || in > 2 || t.In(0) != contextType || out < 1 || out > 2 || t.Out(out-1) != errorType {
@@ -60,8 +61,12 @@ func (m *Mux) bindMethod(fn reflect.Value) func(ctx context.Context, params, dst
 	if in == 2 {
 		paramsType = t.In(1)
 	}
+	h := &method{params: paramsType}
+	if out == 2 {
+		h.result = t.Out(0)
+	}
 	b, codec := binderFor(paramsType, m.o), m.o.Codec
-	return func(ctx context.Context, params, dst []byte) ([]byte, error) {
+	h.invoke = func(ctx context.Context, params, dst []byte) ([]byte, error) {
 		p := reflect.New(paramsType)
 		if err := b.bind(params, p.Interface()); err != nil {
 			return dst, err
@@ -75,4 +80,5 @@ func (m *Mux) bindMethod(fn reflect.Value) func(ctx context.Context, params, dst
 		}
 		return appendResult(codec, dst, results[0].Interface())
 	}
+	return h
 }

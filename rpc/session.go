@@ -133,7 +133,12 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if !s.answerable(m, msg.Kind) {
 		return
 	}
-	r := &request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: msg}
+	r := &request{Context: s.ctx, session: s, message: m, method: s.find(msg.Method), msg: msg}
+	if r.method != nil && r.method.atOnce {
+		s.serving.force(1)
+		r.Run(s.ctx)
+		return
+	}
 	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
 		if r.method.quick() && at.serve(r, r) {

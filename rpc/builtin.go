@@ -1,0 +1,24 @@
+package rpc
+
+import (
+	"bytes"
+)
+
+// reserved begins the names of the methods that this package offers by itself
+// (specification, section 4.3).
+const reserved = "rpc."
+
+// builtins are those methods, by name. Their handlers find the session in their
+// context.
+var builtins = map[string]*method{}
+
+// builtin registers one. It is for package initialization.
+func builtin(h *method) { builtins[h.name] = h }
+
+// find returns the method called name, or nil.
+func (s *session) find(name []byte) *method {
+	if bytes.HasPrefix(name, []byte(reserved)) {
+		return builtins[string(name)]
+	}
+	return s.mux.find(name)
+}

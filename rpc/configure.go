@@ -1,0 +1,42 @@
+package rpc
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// MethodOptions say more of a method than the types of its handler do. The zero
+// value says nothing.
+type MethodOptions struct {
+	// Summary is one sentence for people, Description as many as are needed,
+	// in Markdown. Both are for the document of rpc.discover.
+	Summary, Description string
+	// Errors are those that the handler returns, for the document.
+	Errors []*Error
+	// Examples are for the document.
+	Examples []Example
+	// Async lets a caller leave and come back for the result: a call that takes
+	// longer than [AsyncOptions].Grace is answered with an acknowledgement if the
+	// caller gave it a handle.
+	Async bool
+}
+
+// An Example is a call of a method with what comes of it.
+type Example struct {
+	// Name tells it from others.
+	Name string
+	// Params and Result are JSON texts. Params is an array or an object; nil
+	// means a call without any.
+	Params, Result json.RawMessage
+}
+
+// Configure says more of the method called name, in place of what an earlier
+// Configure said. It panics if there is no such method: that is a mistake in the
+// program. Like [Handle] it is for before the Mux is used.
+func (m *Mux) Configure(name string, o MethodOptions) {
+	h := m.find([]byte(name))
+	if h == nil {
+		panic(fmt.Sprintf("rpc: there is no method %s to configure", name))
+	}
+	h.o.Store(&o)
+}
