@@ -27,6 +27,9 @@ func TestLateAnswerIsDropped(t *testing.T) {
 			cancel()
 			_, err := get(t, given)
 			isOutcome(t, "the call given up", err, rpc.Unknown)
+			if n := p.hearRequest(); n.Method != "rpc.cancel" || string(n.Params) != fmt.Sprintf(`{"id":%s}`, r.ID) {
+				t.Fatalf("after the call was given up the peer hears %s %s, want rpc.cancel of %s", n.Method, n.Params, r.ID)
+			}
 			next := rpc.Go[int](t.Context(), c, "m", []int{i})
 			r2 := p.hearRequest()
 			p.answer(r, "-1")

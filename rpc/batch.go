@@ -54,6 +54,14 @@ func (b *Batch) Len() int { return len(b.items) }
 // sent, or why no answer came. Otherwise what became of each call is in its
 // future alone. ctx bounds all.
 func (c *Client) Do(ctx context.Context, b *Batch) error {
+	if len(c.s.interceptors) > 0 {
+		return c.intercepted(ctx, &outgoingCall{Invocation: Invocation{Method: "batch", Params: b}, batch: b})
+	}
+	return c.sendAll(ctx, nil, b)
+}
+
+// sendAll sends a batch. x is nil if it is not intercepted.
+func (c *Client) sendAll(ctx context.Context, x *Invocation, b *Batch) error {
 	items := b.items
 	b.items = nil
 	waiters := make([]waiter, len(items)) // in one piece
@@ -63,7 +71,7 @@ func (c *Client) Do(ctx context.Context, b *Batch) error {
 			ws = append(ws, &waiters[i])
 		}
 	}
-	failure := c.do(ctx, items, ws)
+	failure := c.do(ctx, x, items, ws)
 	for i, w := range ws {
 		if failure != nil {
 			w.answer = answer{err: failure.Err, outcome: failure.Outcome}
@@ -94,7 +102,7 @@ func settle(c *Client, items []item, ws []*waiter) {
 
 // do sends a batch and waits until each of ws has its answer, or returns why
 // nothing was sent, or may have been sent in vain.
-func (c *Client) do(ctx context.Context, items []item, ws []*waiter) *CallError {
+func (c *Client) do(ctx context.Context, x *Invocation, items []item, ws []*waiter) *CallError {
 	if len(items) == 0 || len(items) > maxBatch {
 		return notSentBatch(fmt.Errorf("rpc: a batch must have 1 to %d requests, not %d", maxBatch, len(items)))
 	}
@@ -109,7 +117,7 @@ func (c *Client) do(ctx context.Context, items []item, ws []*waiter) *CallError 
 	if len(ws) == 0 {
 		close(g.ready)
 	}
-	if err := c.sendBatch(ctx, items, g, ws); err != nil {
+	if err := c.sendBatch(ctx, x, items, g, ws); err != nil {
 		return err
 	}
 	c.await(ctx, g)
@@ -121,7 +129,7 @@ func notSentBatch(err error) *CallError {
 }
 
 // sendBatch encodes and sends a batch, whose calls ws wait for.
-func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*waiter) *CallError {
+func (c *Client) sendBatch(ctx context.Context, x *Invocation, items []item, g *group, ws []*waiter) *CallError {
 	out := c.outgoing()
 	defer out.free()
 	var epoch uint64
@@ -135,8 +143,9 @@ func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*wa
 		}
 		out.msg.CorrelationID = g.id
 	}
+	metadata := c.accompany(ctx, out, x, c.s.takesMetadata.Load())
 	var failure *CallError
-	if out.msg.Body, err = c.appendBatch(out.msg.Body, items, ws); err != nil {
+	if out.msg.Body, err = c.appendBatch(out.msg.Body, items, ws, metadata); err != nil {
 		failure = notSentBatch(err)
 	} else if err = c.s.conn.Send(ctx, &out.msg); err != nil {
 		failure = c.s.failed("batch", err)
@@ -150,7 +159,7 @@ func (c *Client) sendBatch(ctx context.Context, items []item, g *group, ws []*wa
 	return failure
 }
 
-func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter) ([]byte, error) {
+func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter, metadata []byte) ([]byte, error) {
 	var digits [20]byte
 	for n, it := range items {
 		dst = append(dst, "[,"[min(n, 1)])
@@ -160,7 +169,7 @@ func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter) ([]byte, er
 			ws = ws[1:]
 		}
 		var err error
-		if dst, err = c.appendRequest(dst, id, it.method, it.params); err != nil {
+		if dst, err = c.appendRequest(dst, id, it.method, it.params, metadata); err != nil {
 			return dst, fmt.Errorf("%s: %w", it.method, err)
 		}
 	}
@@ -173,10 +182,22 @@ func (c *Client) await(ctx context.Context, g *group) {
 	select {
 	case <-g.ready:
 	case <-ctx.Done():
-		c.s.calls.mu.Lock()
-		defer c.s.calls.mu.Unlock()
-		c.s.calls.settleGroup(g, answer{err: context.Cause(ctx), outcome: Unknown})
+		c.takeBack(ctx, c.s.calls.giveUp(g, answer{err: context.Cause(ctx), outcome: Unknown})...)
 	}
+}
+
+// giveUp gives all members of g that still wait the same answer, and returns
+// them.
+func (c *calls) giveUp(g *group, a answer) (waited []*waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range g.all {
+		if c.waiting[w.id] == w {
+			waited = append(waited, w)
+		}
+	}
+	c.settleGroup(g, a)
+	return waited
 }
 
 // reserveBatch is reserve for calls that need their places together: one batch

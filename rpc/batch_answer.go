@@ -35,7 +35,12 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 			b.put(msg.ID, invalidRequest(msg))
 		default:
 			r := &requests[i]
-			*r = request{Context: s.ctx, session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
+			*r = request{session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
+			r.Context, r.deadline = s.ctx, deadline(m, msg)
+			if r.method != nil && r.method.atOnce && msg.Kind == envelope.Notification {
+				r.runAtOnce()
+				continue
+			}
 			if msg.Kind == envelope.Request {
 				r.slot = len(b.slots)
 				b.slots = append(b.slots, nil)
@@ -69,12 +74,18 @@ func (b *batchAnswer) admit(jobs []queue.Job, at *place) {
 	s := b.session
 	err := s.serving.admit(b.n, b.message.Unsettled())
 	if err == nil {
+		for _, j := range jobs {
+			s.enroll(j.(*request))
+		}
 		if quick(jobs) && at.serve(s.ctx, &allHere{jobs: jobs}) {
 			return
 		}
 		err = s.lane.SubmitAll(s.ctx, jobs)
 		if err == nil || s.parked.takes(b.message, err, jobs...) {
 			return
+		}
+		for _, j := range jobs {
+			s.roll.remove(j.(*request))
 		}
 		s.serving.leave(b.n)
 		s.serving.done(b.n)

@@ -22,3 +22,10 @@ func (s *session) find(name []byte) *method {
 	}
 	return s.mux.find(name)
 }
+
+// runAtOnce serves a notification of a batch that must not wait for the others.
+func (r *request) runAtOnce() {
+	out := newOutgoing()
+	out.msg.Body = r.appendAnswer(out.msg.Body)
+	out.free()
+}

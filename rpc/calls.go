@@ -17,6 +17,8 @@ type waiter struct {
 	ready  chan struct{} // gets one token when answer is set; nil for a member of a batch
 	group  *group        // nil for a call that went alone
 	sent   bool
+	// metadata says that the request went with some.
+	metadata bool
 }
 
 // An answer is what a response held, or why there is none.

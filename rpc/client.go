@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -51,6 +52,13 @@ type ClientOptions struct {
 	Durable bool
 	// Limits bound what the peer may send.
 	Limits Limits
+	// Interceptors stand around the calls made, and around those of the peer that
+	// Mux serves; the first is the outermost.
+	Interceptors []Interceptor
+	// Plain sends nothing that JSON-RPC 2.0 does not know: no deadline, nothing
+	// that interceptors set, no rpc.cancel. By default they are sent in a way that
+	// peers which do not know them do not notice.
+	Plain bool
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 	// Transport adjusts the connection that [Dial] makes.
@@ -113,6 +121,7 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 	c := &Client{owner: owner, durable: o.Durable, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
 		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger), owned: true,
+		plain: o.Plain, interceptors: o.Interceptors,
 	})}
 	go func() {
 		defer close(owner.done)
@@ -150,19 +159,60 @@ func orDiscard(l *slog.Logger) *slog.Logger {
 // object; nil sends none. A [json.RawMessage] is sent as it is.
 //
 // ctx bounds the call: if it ends before the request has left, the call was not
-// sent; if it ends later, the outcome is unknown. The error is an [*Error] if
+// sent; if it ends later, the outcome is unknown, and the peer is told that nobody
+// waits any more. The peer learns of ctx's deadline, too, so that the contexts of
+// its handlers end with it. The error is an [*Error] if
 // the server answered with one, a [*ResultError] if its result does not fit, or
 // else a [*CallError]; see [OutcomeOf].
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
-	w, err := c.start(ctx, method, params)
+	if len(c.s.interceptors) > 0 {
+		return c.intercepted(ctx, &outgoingCall{Invocation: Invocation{Method: method, Params: params, Result: result}})
+	}
+	return c.call(ctx, nil, method, params, result)
+}
+
+// call makes a call. x is nil if it is not intercepted.
+func (c *Client) call(ctx context.Context, x *outgoingCall, method string, params, result any) error {
+	var beside *Invocation
+	if x != nil {
+		beside = &x.Invocation
+	}
+	w, err := c.start(ctx, beside, method, params)
 	if err != nil {
 		return err
 	}
-	return c.finish(ctx, w, method, result)
+	if x != nil && x.started != nil {
+		x.started()
+	}
+	metadata := w.metadata
+	err = c.finish(ctx, w, method, result)
+	if !metadata {
+		return err
+	}
+	return c.learn(err, func() error { return c.call(ctx, x, method, params, result) })
+}
+
+// learn looks at what came of a call that had metadata. A peer that refuses the
+// first such call as invalid has not executed it; it gets the call again, without,
+// and no metadata ever after if that was what it did not like.
+func (c *Client) learn(err error, again func() error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Code != CodeInvalidRequest || c.s.takesMetadata.Load() {
+		if OutcomeOf(err) == Answered {
+			c.s.takesMetadata.Store(true)
+		}
+		return err
+	}
+	c.s.refusesMetadata.Store(true)
+	err = again()
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidRequest {
+		c.s.refusesMetadata.Store(false)
+	}
+	return err
 }
 
 // start sends a call. Its place in flight is held until finish.
-func (c *Client) start(ctx context.Context, method string, params any) (*waiter, error) {
+func (c *Client) start(ctx context.Context, x *Invocation, method string, params any) (*waiter, error) {
 	calls := &c.s.calls
 	if ctx.Err() != nil {
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
@@ -171,7 +221,7 @@ func (c *Client) start(ctx context.Context, method string, params any) (*waiter,
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	w := calls.spare.Get().(*waiter)
-	if err := c.send(ctx, w, method, params); err != nil {
+	if err := c.send(ctx, w, x, method, params); err != nil {
 		calls.release(1)
 		calls.spare.Put(w)
 		return nil, err
@@ -181,7 +231,7 @@ func (c *Client) start(ctx context.Context, method string, params any) (*waiter,
 
 // send encodes and sends the request that w waits for. If w was answered in
 // spite of an error, there is none.
-func (c *Client) send(ctx context.Context, w *waiter, method string, params any) error {
+func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method string, params any) error {
 	replyTo, err := c.replyAddress(ctx)
 	if err != nil {
 		return c.s.failed(method, err)
@@ -194,8 +244,10 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	defer out.free()
 	out.msg.ReplyTo = replyTo
 	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
+	metadata := c.accompany(ctx, out, x, !c.s.refusesMetadata.Load())
+	w.metadata = metadata != nil
 	var digits [20]byte
-	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params)
+	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
 	if err != nil {
 		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
@@ -225,9 +277,9 @@ func (c *Client) replyAddress(ctx context.Context) (string, error) {
 }
 
 // appendRequest appends a request, or a notification if id is nil.
-func (c *Client) appendRequest(dst, id []byte, method string, params any) ([]byte, error) {
+func (c *Client) appendRequest(dst, id []byte, method string, params any, metadata []byte) ([]byte, error) {
 	if params == nil {
-		return envelope.AppendTail(envelope.AppendRequestOpen(dst, id, method)), nil
+		return envelope.AppendTail(envelope.AppendMetadata(envelope.AppendRequestOpen(dst, id, method), metadata)), nil
 	}
 	dst = envelope.AppendRequestHead(dst, id, method)
 	at := len(dst)
@@ -238,7 +290,7 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any) ([]byt
 	case len(dst) == at || dst[at] != '[' && dst[at] != '{':
 		return dst, ErrParams
 	}
-	return envelope.AppendTail(dst), nil
+	return envelope.AppendTail(envelope.AppendMetadata(dst, metadata)), nil
 }
 
 // finish waits for the answer and decodes it.
@@ -249,6 +301,7 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 	case <-ctx.Done():
 		if c.s.calls.abandon(w) {
 			w.answer = answer{err: context.Cause(ctx), outcome: Unknown}
+			c.takeBack(ctx, w)
 		} else {
 			<-w.ready
 		}
@@ -295,13 +348,22 @@ func decodeError(c Codec, raw []byte) error {
 // done with one notification before it starts the next is up to the peer; see
 // [ServerOptions].Width.
 func (c *Client) Notify(ctx context.Context, method string, params any) error {
+	if len(c.s.interceptors) > 0 {
+		return c.intercepted(ctx, &outgoingCall{Invocation: Invocation{Method: method, Notification: true, Params: params}})
+	}
+	return c.notify(ctx, nil, method, params)
+}
+
+// notify sends a notification. x is nil if it is not intercepted.
+func (c *Client) notify(ctx context.Context, x *Invocation, method string, params any) error {
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
 	out := c.outgoing()
 	defer out.free()
+	metadata := c.accompany(ctx, out, x, c.s.takesMetadata.Load())
 	var err error
-	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params); err != nil {
+	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params, metadata); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
@@ -315,30 +377,6 @@ func Call[R any](ctx context.Context, c *Client, method string, params any) (R, 
 	var r R
 	err := c.Call(ctx, method, params, &r)
 	return r, err
-}
-
-// Go sends a call and returns a future for its result at once. A call that
-// could not be sent is an already failed future. ctx bounds the call, not the
-// wait for the future. Go waits only for a place in flight and room in the send
-// buffer, within ctx.
-func Go[R any](ctx context.Context, c *Client, method string, params any) *queue.Future[R] {
-	w, err := c.start(ctx, method, params)
-	if err != nil {
-		return queue.Failed[R](err)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := queue.NewPromise[R]()
-	p.OnCancel(cancel)
-	go func() {
-		defer cancel(nil)
-		var r R
-		if err := c.finish(ctx, w, method, &r); err != nil {
-			p.Reject(err)
-			return
-		}
-		p.Resolve(r)
-	}()
-	return p.Future()
 }
 
 // Close says goodbye and closes the connection; calls that wait end as unknown.

@@ -121,7 +121,7 @@ func TestNotSent(t *testing.T) {
 			t.Run(tt.name+"/"+way.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					conn := newFakeConn()
-					c := fakeClient(t, conn, &rpc.ClientOptions{InFlight: 1})
+					c := fakeClient(t, conn, &rpc.ClientOptions{InFlight: 1, Plain: true})
 					ctx := t.Context()
 					if tt.setUp != nil {
 						ctx = tt.setUp(t, conn, c)

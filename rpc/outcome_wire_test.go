@@ -78,7 +78,7 @@ func TestNoRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := rpc.NewClient(conn, nil)
+		c := rpc.NewClient(conn, &rpc.ClientOptions{Plain: true})
 		far, err := l.Accept(t.Context())
 		if err != nil {
 			t.Fatal(err)

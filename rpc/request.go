@@ -15,7 +15,7 @@ import (
 // A request is one call or notification being served. It is its own job in the
 // queue and its handler's own context, so that serving it takes one allocation.
 type request struct {
-	context.Context // ends with the connection
+	life
 
 	session *session
 	message *transport.Message
@@ -23,6 +23,9 @@ type request struct {
 	msg     envelope.Message
 	batch   *batchAnswer // nil for a request that came alone
 	slot    int          // in the batch
+
+	prev, next *request // in the roll
+	listed     bool
 }
 
 type requestKey struct{}
@@ -32,7 +35,7 @@ func (r *request) Value(key any) any {
 	if key == (requestKey{}) {
 		return r
 	}
-	return r.Context.Value(key)
+	return r.life.Value(key)
 }
 
 // Run serves the request on a worker of the queue. Whatever the handler does,
@@ -78,14 +81,23 @@ func (r *request) appendAnswer(dst []byte) []byte {
 	return envelope.AppendTail(dst)
 }
 
-// call runs the handler.
+// call runs the handler, inside the interceptors if there are any.
 func (r *request) call(dst []byte) ([]byte, error) {
+	params := wrapScalar(r.msg.Params)
+	if len(r.session.interceptors) == 0 || r.method != nil && r.method.atOnce {
+		return r.invoke(r, dst, params)
+	}
+	return r.intercepted(dst, params)
+}
+
+// invoke runs the handler.
+func (r *request) invoke(ctx context.Context, dst, params []byte) ([]byte, error) {
 	m := r.method
 	if m == nil {
 		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
 	}
 	began := time.Now()
-	dst, err := m.invoke(r, wrapScalar(r.msg.Params), dst)
+	dst, err := m.invoke(ctx, params, dst)
 	m.took(time.Since(began))
 	return dst, err
 }
@@ -106,6 +118,7 @@ func (r *request) doubt() { r.method.credit.Store(0) }
 // whoever is next.
 func (r *request) Drop(err error) {
 	if r.message.Unsettled() && r.batch == nil {
+		r.session.roll.remove(r)
 		r.session.serving.leave(1)
 		r.session.serving.done(1)
 		return
@@ -122,6 +135,8 @@ func (r *request) Drop(err error) {
 
 // done hands over the answer, or nil where none is due.
 func (r *request) done(out *outgoing) {
+	r.end(errHandled)
+	r.session.roll.remove(r)
 	if r.batch != nil {
 		r.batch.done(r, out)
 		return

@@ -47,6 +47,11 @@ type ServerOptions struct {
 	// Codec is for the calls that handlers make to their callers. Nil means
 	// [JSON].
 	Codec Codec
+	// Interceptors stand around the calls served, and around those that handlers
+	// make to their callers; the first is the outermost.
+	Interceptors []Interceptor
+	// Plain is as in [ClientOptions], for calls that handlers make.
+	Plain bool
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 }
@@ -131,6 +136,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
+		plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)

@@ -26,6 +26,9 @@ type session struct {
 	envelope envelope.Limits
 	log      *slog.Logger
 	owned    bool // by a client, whose callers may lead
+	plain    bool // send nothing that JSON-RPC 2.0 does not know
+	// interceptors stand around calls in both directions, the first outermost.
+	interceptors []Interceptor
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc
@@ -36,11 +39,14 @@ type session struct {
 	receiving receiving
 	calls     calls
 	serving   serving
+	roll      roll
 	late      lateReplies
 	parked    parked
 	scratch   []envelope.Message // of the goroutine that receives
 	stats     counters
 	closing   atomic.Bool // by Client.Close
+	// takesMetadata and refusesMetadata say what the peer has shown of itself.
+	takesMetadata, refusesMetadata atomic.Bool
 }
 
 type counters struct {
@@ -57,10 +63,13 @@ type sessionOptions struct {
 	outgoing int // calls of ours
 	owned    bool
 	log      *slog.Logger
+
+	plain        bool
+	interceptors []Interceptor
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned}
+	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned, plain: o.plain, interceptors: o.interceptors}
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
@@ -133,7 +142,8 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if !s.answerable(m, msg.Kind) {
 		return
 	}
-	r := &request{Context: s.ctx, session: s, message: m, method: s.find(msg.Method), msg: msg}
+	r := &request{session: s, message: m, method: s.find(msg.Method), msg: msg}
+	r.Context, r.deadline = s.ctx, deadline(m, &msg)
 	if r.method != nil && r.method.atOnce {
 		s.serving.force(1)
 		r.Run(s.ctx)
@@ -141,6 +151,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	}
 	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
+		s.enroll(r)
 		if r.method.quick() && at.serve(r, r) {
 			return
 		}
@@ -148,6 +159,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		if err == nil || s.parked.takes(m, err, r) {
 			return
 		}
+		s.roll.remove(r)
 		s.serving.leave(1)
 		s.serving.done(1)
 	}
@@ -160,6 +172,13 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		return
 	}
 	s.refuse(m, msg.ID, refusal(err))
+}
+
+// enroll lets a request be cancelled, if it wants an answer.
+func (s *session) enroll(r *request) {
+	if r.msg.Kind == envelope.Request {
+		s.roll.add(r)
+	}
 }
 
 // drop counts a notification for which there was no place, and says so when
@@ -177,6 +196,12 @@ func shown(method []byte) string { return string(method[:min(len(method), 100)])
 func refusal(err error) *Error {
 	if errors.Is(err, errShuttingDown) || errors.Is(err, ErrServerClosed) || errors.Is(err, queue.ErrClosed) {
 		return &Error{Code: CodeShuttingDown, Message: "shutting down; nothing was executed"}
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: CodeDeadline, Message: "deadline exceeded; nothing was executed"}
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: CodeCancelled, Message: "cancelled; nothing was executed"}
 	}
 	return &Error{Code: CodeBusy, Message: "busy; nothing was executed"}
 }
@@ -224,8 +249,9 @@ func faultError(f *envelope.Fault) *Error {
 
 // outgoing is a message being made, with its buffer.
 type outgoing struct {
-	msg transport.Message
-	id  []byte // of the one request that it answers, or nil
+	msg    transport.Message
+	id     []byte              // of the one request that it answers, or nil
+	beside [4]transport.Header // room for what travels beside a call
 }
 
 var outgoings = sync.Pool{New: func() any {
@@ -249,6 +275,9 @@ func (o *outgoing) free() {
 	body := o.msg.Body
 	if cap(body) > 64<<10 {
 		body = make([]byte, 0, 512)
+	}
+	if len(o.msg.Headers) > 0 {
+		clear(o.beside[:])
 	}
 	o.msg, o.id = transport.Message{Body: body[:0]}, nil
 	outgoings.Put(o)

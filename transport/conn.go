@@ -81,6 +81,9 @@ type Info struct {
 	Addressed bool
 	// Lockstep says that the wire allows one request in flight at a time.
 	Lockstep bool
+	// Headers says that messages arrive with the Headers that they were sent
+	// with. False means that the wire has no place for them.
+	Headers bool
 }
 
 // A Subscription asks the peer for the messages of one destination.

@@ -28,7 +28,8 @@ type conn struct {
 
 func newConn(nc net.Conn, o *transport.Options) *conn {
 	c := &conn{info: transport.Info{
-		Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
+		Headers: true,
+		Scheme:  scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
 	}}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()

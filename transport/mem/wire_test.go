@@ -120,7 +120,7 @@ func TestInfo(t *testing.T) {
 		limits := transport.Limits{}.WithDefaults()
 		want := transport.Info{
 			Scheme: "mem", Version: "1", Peer: "polyport", Local: client.Info().Local, Remote: server.Info().Local,
-			Beat: 10 * time.Second, PeerBeat: 10 * time.Second, Limits: limits,
+			Beat: 10 * time.Second, PeerBeat: 10 * time.Second, Limits: limits, Headers: true,
 		}
 		if diff := cmp.Diff(want, *client.Info(), cmp.Comparer(func(a, b net.Addr) bool { return a.String() == b.String() })); diff != "" {
 			t.Errorf("client: got +, want -\n%s", diff)

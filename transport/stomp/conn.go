@@ -32,7 +32,7 @@ func newConn(nc net.Conn, o *transport.Options) conn {
 	s := transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+maxCommand)
 	shaking := o.Limits
 	shaking.Message = 0 // no frame of the handshake has a body, but ERROR
-	info := transport.Info{Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true}
+	info := transport.Info{Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true, Headers: true}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		info.TLS = &state

@@ -1,6 +1,9 @@
 package envelope
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // IsArray tells whether raw, a value without white space before it, is an
 // array. Nil is not.
@@ -67,4 +70,24 @@ func Members(object []byte, yield func(name, value []byte) bool) {
 		}
 		i = space(object, i+1)
 	}
+}
+
+// Text returns the text of raw, a value that [Scan] has checked, if it is a
+// string in Unicode, and nil otherwise. It may alias raw.
+func Text(raw []byte) []byte {
+	if len(raw) < 2 || raw[0] != '"' {
+		return nil
+	}
+	text := unquoted(raw)
+	if bytes.IndexByte(text, '\\') < 0 {
+		if !isText(text) {
+			return nil
+		}
+		return text
+	}
+	text, ok := unescape(make([]byte, 0, len(text)), text)
+	if !ok {
+		return nil
+	}
+	return text
 }
