@@ -72,41 +72,91 @@ func (b *batchAnswer) admit(jobs []queue.Job, at *place) {
 	b.n = len(jobs)
 	b.left.Store(int32(len(jobs)))
 	s := b.session
-	err := s.serving.admit(b.n, b.message.Unsettled())
+	lane, exempt := b.route(jobs)
+	err := s.serving.admit(b.n, exempt, b.message.Unsettled())
 	if err == nil {
 		for _, j := range jobs {
 			s.enroll(j.(*request))
 		}
+		if lane == nil {
+			b.scatter(jobs)
+			return
+		}
 		if quick(jobs) && at.serve(s.ctx, &allHere{jobs: jobs}) {
 			return
 		}
-		err = s.lane.SubmitAll(s.ctx, jobs)
-		if err == nil || s.parked.takes(b.message, err, jobs...) {
+		err = lane.SubmitAll(s.ctx, jobs)
+		if err == nil || s.parked.takes(b.message, err, lane, jobs...) {
 			return
 		}
-		for _, j := range jobs {
-			s.roll.remove(j.(*request))
-		}
 		s.serving.leave(b.n)
+		s.serving.unexempt(exempt)
 		s.serving.done(b.n)
+	}
+	for _, j := range jobs {
+		j.(*request).leave()
 	}
 	if b.message.Unsettled() && !errors.Is(err, queue.ErrFull) {
 		b.discard()
 		return // whoever is next will get it
 	}
 	b.n, b.refused = 0, true
-	e := refusal(err)
 	for _, j := range jobs {
-		r := j.(*request)
-		if r.slot < 0 {
-			s.drop(r.msg.Method, err)
-			continue
-		}
-		out := newOutgoing()
-		out.msg.Body = envelope.AppendError(out.msg.Body, r.msg.ID, int(e.Code), e.Message, e.Data)
-		b.slots[r.slot] = out
+		b.refuse(j.(*request), err)
 	}
 	b.finish()
+}
+
+// route finds the lane by which all of jobs go, or nil if they go by several, and
+// how many of them are exempt from the limit of requests in flight.
+func (b *batchAnswer) route(jobs []queue.Job) (lane *queue.Lane, exempt int) {
+	one := true
+	for _, j := range jobs {
+		r := j.(*request)
+		r.route()
+		exempt += r.exempt()
+		if lane != nil && r.lane != lane {
+			one = false
+		}
+		lane = r.lane
+	}
+	if !one {
+		return nil, exempt
+	}
+	return lane, exempt
+}
+
+// scatter queues requests that go by several lanes, each as if it came alone.
+func (b *batchAnswer) scatter(jobs []queue.Job) {
+	for _, j := range jobs {
+		r := j.(*request)
+		err := r.lane.Submit(r, r)
+		if err == nil || b.session.parked.takes(b.message, err, r.lane, r) {
+			continue
+		}
+		if r.slot < 0 {
+			b.session.drop(r.msg.Method, err)
+			r.done(nil)
+			continue
+		}
+		r.done(refused(r.msg.ID, err))
+	}
+}
+
+// refuse fills the slot of a request that was not admitted.
+func (b *batchAnswer) refuse(r *request, err error) {
+	if r.slot < 0 {
+		b.session.drop(r.msg.Method, err)
+		return
+	}
+	b.slots[r.slot] = refused(r.msg.ID, err)
+}
+
+// refused is the answer to a request of which nothing was executed.
+func refused(id []byte, err error) *outgoing {
+	out, e := newOutgoing(), refusal(err)
+	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+	return out
 }
 
 // discard gives back what put took.
@@ -174,7 +224,7 @@ type allHere struct {
 func (a *allHere) Run(ctx context.Context) {
 	defer func() {
 		if rest := a.jobs[a.next:]; len(rest) > 0 {
-			lane := rest[0].(*request).session.lane
+			lane := a.way()
 			go func() {
 				if err := lane.SubmitWait(ctx, rest); err != nil {
 					(&allHere{jobs: rest}).Drop(err)
@@ -187,6 +237,8 @@ func (a *allHere) Run(ctx context.Context) {
 		a.jobs[a.next-1].Run(ctx)
 	}
 }
+
+func (a *allHere) way() *queue.Lane { return a.jobs[0].(*request).lane }
 
 func (a *allHere) doubt() {
 	for _, j := range a.jobs {

@@ -59,7 +59,7 @@ func (l *lateReplies) add(r lateReply) {
 	l.bytes += len(r.out.msg.Body)
 	if l.bytes > pauseAt && !l.paused {
 		l.paused = true
-		l.s.lane.Pause()
+		l.s.lanes.pause()
 	}
 	if !l.working.Swap(true) {
 		l.wg.Go(l.work)
@@ -127,7 +127,7 @@ func (l *lateReplies) sent(size int, refusal bool) {
 	}
 	if l.paused && l.bytes <= pauseAt/2 {
 		l.paused = false
-		l.s.lane.Resume()
+		l.s.lanes.resume()
 	}
 }
 

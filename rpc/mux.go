@@ -46,6 +46,7 @@ func NewMux(o *MuxOptions) *Mux {
 type method struct {
 	name           string
 	params, result reflect.Type // as the handler has them; result is nil if there is none
+	fields         []field      // of params, if it is a struct
 	invoke         invoke
 	// at once has a built-in method served by the goroutine that receives, ahead
 	// of all that waits in the queue. It must not wait for anything.
@@ -135,7 +136,7 @@ func (m *Mux) Methods() []string {
 func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {
 	b := newBinder[P](m.o)
 	codec := m.o.Codec
-	m.add(&method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), invoke: func(ctx context.Context, params, dst []byte) ([]byte, error) {
+	m.add(&method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), fields: b.fields, invoke: func(ctx context.Context, params, dst []byte) ([]byte, error) {
 		var v struct { // both go to the codec by their addresses: one allocation
 			p P
 			r R

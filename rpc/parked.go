@@ -19,19 +19,25 @@ type parked struct {
 	wg sync.WaitGroup
 
 	mu      sync.Mutex // protects the fields below
-	units   [][]queue.Job
+	units   []parkedUnit
 	working bool
+}
+
+// A parkedUnit is jobs that belong together and the lane that they wait for.
+type parkedUnit struct {
+	lane *queue.Lane
+	jobs []queue.Job
 }
 
 // takes parks what the queue refused with err, if m is of that kind. A batch
 // that is larger than the queue could wait for ever.
-func (p *parked) takes(m *transport.Message, err error, jobs ...queue.Job) bool {
-	if !m.Unsettled() || !errors.Is(err, queue.ErrFull) || len(jobs) > p.s.lane.Depth() {
+func (p *parked) takes(m *transport.Message, err error, lane *queue.Lane, jobs ...queue.Job) bool {
+	if !m.Unsettled() || !errors.Is(err, queue.ErrFull) || len(jobs) > lane.Depth() {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.units = append(p.units, jobs)
+	p.units = append(p.units, parkedUnit{lane: lane, jobs: jobs})
 	if !p.working {
 		p.working = true
 		p.wg.Go(p.work)
@@ -41,26 +47,26 @@ func (p *parked) takes(m *transport.Message, err error, jobs ...queue.Job) bool 
 
 func (p *parked) work() {
 	for {
-		jobs := p.next()
-		if jobs == nil {
+		u, ok := p.next()
+		if !ok {
 			return
 		}
-		if err := p.s.lane.SubmitWait(p.s.ctx, jobs); err != nil {
-			for _, j := range jobs {
+		if err := u.lane.SubmitWait(p.s.ctx, u.jobs); err != nil {
+			for _, j := range u.jobs {
 				j.Drop(err)
 			}
 		}
 	}
 }
 
-func (p *parked) next() []queue.Job {
+func (p *parked) next() (u parkedUnit, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.units) == 0 {
 		p.units, p.working = nil, false
-		return nil
+		return u, false
 	}
-	jobs := p.units[0]
+	u = p.units[0]
 	p.units = p.units[1:]
-	return jobs
+	return u, true
 }

@@ -239,6 +239,8 @@ type place struct {
 // A quickJob is one that has proven quick.
 type quickJob interface {
 	queue.Job
+	// way is the lane that it would go by.
+	way() *queue.Lane
 	// doubt makes those like it prove it again.
 	doubt()
 }
@@ -247,5 +249,5 @@ type quickJob interface {
 func (p *place) serve(ctx context.Context, j quickJob) bool {
 	n := p.s.receiving.begin(j)
 	defer func() { p.taken = !p.s.receiving.done(n) }() // also when the job ends its goroutine
-	return p.s.lane.RunHere(ctx, j)
+	return j.way().RunHere(ctx, j)
 }

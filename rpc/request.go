@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc/internal/envelope"
 	"github.com/polyport/polyport/transport"
 )
@@ -23,6 +24,10 @@ type request struct {
 	msg     envelope.Message
 	batch   *batchAnswer // nil for a request that came alone
 	slot    int          // in the batch
+
+	lane    *queue.Lane // by which it goes to its handler
+	service *service    // nil if it is not one with a queue of its own
+	keyed   *keyedLane  // lane, if it is that of a key
 
 	prev, next *request // in the roll
 	listed     bool
@@ -111,6 +116,16 @@ func wrapScalar(params []byte) []byte {
 	return append(append([]byte{'['}, params...), ']')
 }
 
+// exempt is 1 if r does not count towards the limit of requests in flight.
+func (r *request) exempt() int {
+	if r.service == nil {
+		return 0
+	}
+	return 1
+}
+
+func (r *request) way() *queue.Lane { return r.lane }
+
 func (r *request) doubt() { r.method.credit.Store(0) }
 
 // Drop is called when the request will never run: it was admitted, but the
@@ -118,8 +133,9 @@ func (r *request) doubt() { r.method.credit.Store(0) }
 // whoever is next.
 func (r *request) Drop(err error) {
 	if r.message.Unsettled() && r.batch == nil {
-		r.session.roll.remove(r)
+		r.leave()
 		r.session.serving.leave(1)
+		r.session.serving.unexempt(r.exempt())
 		r.session.serving.done(1)
 		return
 	}
@@ -127,16 +143,15 @@ func (r *request) Drop(err error) {
 		r.done(nil)
 		return
 	}
-	out := newOutgoing()
-	e := refusal(err)
-	out.msg.Body = envelope.AppendError(out.msg.Body, r.msg.ID, int(e.Code), e.Message, e.Data)
-	r.done(out)
+	r.done(refused(r.msg.ID, err))
 }
 
 // done hands over the answer, or nil where none is due.
 func (r *request) done(out *outgoing) {
-	r.end(errHandled)
-	r.session.roll.remove(r)
+	r.leave()
+	if r.service != nil {
+		defer r.session.serving.unexempt(1)
+	}
 	if r.batch != nil {
 		r.batch.done(r, out)
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 
@@ -20,9 +21,11 @@ type Server struct {
 	mux   *Mux
 	o     ServerOptions
 	queue *queue.Queue
-	owned bool            // the queue was made here
-	ctx   context.Context // ends with Shutdown
-	stop  context.CancelFunc
+	owned bool // the queue was made here
+	// services are those with queues of their own, by name.
+	services map[string]*service
+	ctx      context.Context // ends with Shutdown
+	stop     context.CancelFunc
 
 	mu       sync.Mutex // protects the fields below
 	sessions map[*session]struct{}
@@ -42,6 +45,9 @@ type ServerOptions struct {
 	// own caller counts: where calls nest, Width has to be larger than the
 	// nested calls at once. Zero means 64.
 	Width int
+	// Services give services queues of their own, by name: the methods of Task are
+	// those called Task.something.
+	Services map[string]ServiceOptions
 	// Limits bound what one peer may send.
 	Limits Limits
 	// Codec is for the calls that handlers make to their callers. Nil means
@@ -79,7 +85,30 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
+	for name, so := range s.o.Services {
+		if s.services == nil {
+			s.services = make(map[string]*service)
+		}
+		qo := queue.Options{Logger: s.o.Logger}
+		if so.Queue != nil {
+			qo = *so.Queue
+		}
+		s.services[name] = &service{
+			queue: queue.New(&qo), key: so.Key, seed: maphash.MakeSeed(),
+			inFlight: or(so.InFlight, s.o.Limits.InFlight), width: or(so.Width, s.o.Width),
+		}
+	}
 	return s
+}
+
+// QueueStats returns the present numbers of the queues: of the common one under
+// the empty name, and of those of services under theirs.
+func (s *Server) QueueStats() map[string]queue.Stats {
+	all := map[string]queue.Stats{"": s.queue.Stats()}
+	for name, svc := range s.services {
+		all[name] = svc.queue.Stats()
+	}
+	return all
 }
 
 // Serve serves the connections of a until it is closed, ctx ends or Shutdown is
@@ -136,7 +165,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
-		plain: s.o.Plain, interceptors: s.o.Interceptors,
+		services: s.services, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
@@ -194,6 +223,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	if s.owned {
 		err = s.queue.Close(ctx)
+	}
+	for _, svc := range s.services {
+		err = errors.Join(err, svc.queue.Close(ctx))
 	}
 	if unanswered > 0 {
 		return &ShutdownError{Unanswered: unanswered, Err: context.Cause(ctx)}

@@ -66,6 +66,7 @@ func (m *Mux) bindMethod(fn reflect.Value) *method {
 		h.result = t.Out(0)
 	}
 	b, codec := binderFor(paramsType, m.o), m.o.Codec
+	h.fields = b.fields
 	h.invoke = func(ctx context.Context, params, dst []byte) ([]byte, error) {
 		p := reflect.New(paramsType)
 		if err := b.bind(params, p.Interface()); err != nil {

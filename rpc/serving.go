@@ -20,25 +20,34 @@ type serving struct {
 
 	mu         sync.Mutex // protects the fields below
 	places     int
+	exempt     int // places that the limit does not count: of services with queues of their own
 	unanswered int
 	draining   bool
 	idle       chan struct{} // closed when nothing is unanswered; nil if nobody waits
 }
 
-// admit takes n requests in, or none. Of those that their sender counts as
-// under way it bounds the number itself.
-func (s *serving) admit(n int, counted bool) error {
+// admit takes n requests in, or none; exempt of them are bounded elsewhere. Of
+// those that their sender counts as under way it bounds the number itself.
+func (s *serving) admit(n, exempt int, counted bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return errShuttingDown
-	case !counted && s.places+n > s.limit:
+	case !counted && n > exempt && s.places-s.exempt+n-exempt > s.limit:
 		return errInFlight
 	}
 	s.places += n
+	s.exempt += exempt
 	s.unanswered += n
 	return nil
+}
+
+// unexempt says that the places of n exempt requests are given back.
+func (s *serving) unexempt(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exempt -= n
 }
 
 // force takes n requests in that take no time, whatever the limit.

@@ -22,7 +22,7 @@ type session struct {
 	gatherer transport.Gatherer       // may be nil
 	mux      *Mux
 	codec    Codec
-	lane     *queue.Lane
+	lanes    lanes
 	envelope envelope.Limits
 	log      *slog.Logger
 	owned    bool // by a client, whose callers may lead
@@ -58,6 +58,7 @@ type sessionOptions struct {
 	mux      *Mux
 	codec    Codec
 	lane     *queue.Lane
+	services map[string]*service
 	envelope envelope.Limits
 	inFlight int // requests of the peer
 	outgoing int // calls of ours
@@ -69,7 +70,8 @@ type sessionOptions struct {
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned, plain: o.plain, interceptors: o.interceptors}
+	s := &session{conn: conn, mux: o.mux, codec: o.codec, envelope: o.envelope, log: o.log, owned: o.owned, plain: o.plain, interceptors: o.interceptors}
+	s.lanes.common, s.lanes.services = o.lane, o.services
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
@@ -96,7 +98,7 @@ func (s *session) end(err error) {
 	s.receiving.close()
 	s.cancel(err)
 	s.calls.close(err)
-	s.lane.Close(err)
+	s.lanes.close(err)
 	s.late.end()
 	s.parked.wg.Wait()
 	if err := s.conn.Close(); err != nil {
@@ -149,20 +151,22 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		r.Run(s.ctx)
 		return
 	}
-	err := s.serving.admit(1, m.Unsettled())
+	r.route()
+	err := s.serving.admit(1, r.exempt(), m.Unsettled())
 	if err == nil {
 		s.enroll(r)
 		if r.method.quick() && at.serve(r, r) {
 			return
 		}
-		err = s.lane.Submit(r, r)
-		if err == nil || s.parked.takes(m, err, r) {
+		err = r.lane.Submit(r, r)
+		if err == nil || s.parked.takes(m, err, r.lane, r) {
 			return
 		}
-		s.roll.remove(r)
 		s.serving.leave(1)
+		s.serving.unexempt(r.exempt())
 		s.serving.done(1)
 	}
+	r.leave()
 	if m.Unsettled() {
 		return // whoever is next will get it
 	}

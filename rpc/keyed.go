@@ -1,0 +1,126 @@
+package rpc
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+
+	"github.com/polyport/polyport/queue"
+	"github.com/polyport/polyport/rpc/internal/envelope"
+)
+
+// ServiceOptions give a service, all methods whose names begin with its name and
+// a dot, a queue of its own, so that it may be slow or stuck without holding up
+// the others. The zero value means the defaults.
+type ServiceOptions struct {
+	// Queue adjusts its queue: how many requests may wait and run, and what
+	// happens to one for which there is no place. Under the policies that wait
+	// the whole connection does, its other services included.
+	Queue *queue.Options
+	// InFlight is how many requests of one connection may wait for the service.
+	// They do not count towards [Limits].InFlight. Zero means the same number.
+	InFlight int
+	// Width is how many handlers may run at once for one connection. Zero means
+	// that of [ServerOptions].
+	Width int
+	// Key is the name of a parameter: calls in which it has the same value are
+	// handled one after the other in the order in which they came, whoever sent
+	// them, and others side by side. In params by position it is the place of
+	// that field. Values are compared as JSON texts; calls without one count as
+	// having the same. Order across connections is that of receiving. Width does
+	// not apply. Empty means no order.
+	Key string
+}
+
+// A service is one with a queue of its own.
+type service struct {
+	queue    *queue.Queue
+	inFlight int
+	width    int
+	key      string
+
+	seed  maphash.Seed
+	mu    sync.Mutex // protects the field below
+	keyed map[uint64]*keyedLane
+}
+
+// A keyedLane is the lane of all requests with one value of the key, as long as
+// there are any. That different values may have the same sum, and so wait for
+// each other in vain, does no harm.
+type keyedLane struct {
+	*queue.Lane
+	sum   uint64
+	users int
+}
+
+// enter returns the lane for the value of a key.
+func (s *service) enter(value []byte) *keyedLane {
+	sum := maphash.Bytes(s.seed, value)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.keyed[sum]
+	if k == nil {
+		if s.keyed == nil {
+			s.keyed = make(map[uint64]*keyedLane)
+		}
+		k = &keyedLane{Lane: s.queue.Lane(&queue.LaneOptions{Width: 1}), sum: sum}
+		s.keyed[sum] = k
+	}
+	k.users++
+	return k
+}
+
+// leave undoes enter.
+func (s *service) leave(k *keyedLane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k.users--; k.users == 0 {
+		delete(s.keyed, k.sum)
+	}
+}
+
+// keyOf returns the value of the parameter called name, or nil.
+func (m *method) keyOf(name string, params []byte) (value []byte) {
+	if envelope.IsArray(params) {
+		at := slices.IndexFunc(m.fields, func(f field) bool { return f.name == name })
+		all := envelope.Elements(params, nil)
+		if at < 0 || at >= len(all) {
+			return nil
+		}
+		return all[at]
+	}
+	envelope.Members(params, func(n, v []byte) bool {
+		if string(n) != name {
+			return true
+		}
+		value = v
+		return false
+	})
+	return value
+}
+
+// route finds the lane by which r goes to its handler.
+func (r *request) route() {
+	r.lane = r.session.lanes.common
+	s := r.session.lanes.service(r.method)
+	if s == nil {
+		return
+	}
+	r.service = s
+	if s.key == "" {
+		r.lane = r.session.lanes.of(s)
+		return
+	}
+	r.keyed = s.enter(r.method.keyOf(s.key, r.msg.Params))
+	r.lane = r.keyed.Lane
+}
+
+// leave ends r's life and gives back what it had, but for its place in flight.
+func (r *request) leave() {
+	r.end(errHandled)
+	r.session.roll.remove(r)
+	if r.keyed != nil {
+		r.service.leave(r.keyed)
+		r.keyed = nil
+	}
+}
