@@ -49,6 +49,7 @@ func TestStuckServiceLeavesOthersAlone(t *testing.T) {
 		if answered != 24 || busy != 76 {
 			t.Errorf("%d answered and %d refused, want 24, which run or wait, and 76", answered, busy)
 		}
+		synctest.Wait() // a job is done when its worker has let go of it
 		s := h.Server.QueueStats()
 		if s["Stuck"].Done != 24 || s[""].Done != 50 {
 			t.Errorf("QueueStats() has %d and %d done, want 24 of Stuck and 50 of the others", s["Stuck"].Done, s[""].Done)
