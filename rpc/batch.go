@@ -71,7 +71,7 @@ func (c *Client) sendAll(ctx context.Context, x *Invocation, b *Batch) error {
 			ws = append(ws, &waiters[i])
 		}
 	}
-	failure := c.do(ctx, x, items, ws)
+	failure := c.doAll(ctx, x, items, ws)
 	for i, w := range ws {
 		if failure != nil {
 			w.answer = answer{err: failure.Err, outcome: failure.Outcome}
@@ -120,7 +120,7 @@ func (c *Client) do(ctx context.Context, x *Invocation, items []item, ws []*wait
 	if err := c.sendBatch(ctx, x, items, g, ws); err != nil {
 		return err
 	}
-	c.await(ctx, g)
+	c.awaitGroup(ctx, g)
 	return nil
 }
 
@@ -176,8 +176,8 @@ func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter, metadata []
 	return append(dst, ']'), nil
 }
 
-// await waits until every member of g has an answer, or ctx ends.
-func (c *Client) await(ctx context.Context, g *group) {
+// awaitGroup waits until every member of g has an answer, or ctx ends.
+func (c *Client) awaitGroup(ctx context.Context, g *group) {
 	c.s.receiving.follow()
 	select {
 	case <-g.ready:

@@ -45,7 +45,7 @@ func (c *Client) accompany(ctx context.Context, out *outgoing, x *Invocation, ma
 	beside := c.beside(ctx, out.beside[:0], x)
 	switch {
 	case len(beside) == 0:
-	case c.s.conn.Info().Headers:
+	case c.s.conn.Info().Headers && !c.gathers():
 		out.msg.Headers = beside
 	case mayMetadata:
 		return appendMetadata(nil, beside)

@@ -14,9 +14,11 @@ import (
 type waiter struct {
 	id     uint64
 	answer answer
-	ready  chan struct{} // gets one token when answer is set; nil for a member of a batch
+	ready  chan struct{} // gets one token when answer is set; nil for a member of a [Batch]
 	group  *group        // nil for a call that went alone
 	sent   bool
+	// gathered says that the request waits for others to go with.
+	gathered bool
 	// metadata says that the request went with some.
 	metadata bool
 }
@@ -26,13 +28,14 @@ type answer struct {
 	result, fault []byte // raw, of the message's body
 	err           error  // NotSent or Unknown, if neither is there
 	outcome       Outcome
+	whole         bool // it is the answer to a whole batch
 }
 
 // A group is the calls of one batch.
 type group struct {
-	id    transport.ID // of the message
-	left  int          // members that wait
-	ready chan struct{}
+	id    transport.ID  // of the message
+	left  int           // members that wait
+	ready chan struct{} // nil if each member has its own
 	all   []*waiter
 }
 
@@ -103,7 +106,7 @@ func (c *calls) begin(g *group, ws ...*waiter) (epoch uint64, err error) {
 	}
 	for _, w := range ws {
 		c.lastID++
-		w.id, w.group, w.sent, w.answer = c.lastID, g, false, answer{}
+		w.id, w.group, w.sent, w.gathered, w.answer = c.lastID, g, false, false, answer{}
 		c.waiting[w.id] = w
 	}
 	if g != nil {
@@ -136,28 +139,56 @@ func (c *calls) abandon(w *waiter) bool {
 	if c.waiting[w.id] != w {
 		return false
 	}
-	delete(c.waiting, w.id)
+	c.forget(w)
 	return true
+}
+
+// forget has w wait no more. It needs mu.
+func (c *calls) forget(w *waiter) {
+	delete(c.waiting, w.id)
+	if w.group != nil {
+		c.left(w.group)
+	}
+}
+
+// fail gives those of ws that still wait an error as their answer.
+func (c *calls) fail(err error, o Outcome, ws ...*waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range ws {
+		if c.waiting[w.id] == w {
+			c.settle(w, answer{err: err, outcome: o})
+		}
+	}
 }
 
 // settle gives a waiter its answer. It needs mu.
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)
 	w.answer = a
-	if w.group == nil {
+	if w.ready != nil {
 		w.ready <- struct{}{}
+	}
+	if w.group != nil {
+		c.left(w.group)
+	}
+}
+
+// left notes that one member of g waits no more. It needs mu.
+func (c *calls) left(g *group) {
+	if g.left--; g.left > 0 {
 		return
 	}
-	if w.group.left--; w.group.left == 0 {
-		delete(c.groups, w.group)
-		close(w.group.ready)
+	delete(c.groups, g)
+	if g.ready != nil {
+		close(g.ready)
 	}
 }
 
 // settleGroup gives all members that still wait the same answer. It needs mu.
 func (c *calls) settleGroup(g *group, a answer) {
 	for _, w := range g.all {
-		if c.waiting[w.id] == w {
+		if c.waiting[w.id] == w && w.group == g { // it may serve another call since
 			c.settle(w, a)
 		}
 	}
@@ -232,6 +263,7 @@ func (c *calls) blame(m *transport.Message, a answer) (g *group, ok bool) {
 	named := !m.CorrelationID.IsZero()
 	for g := range c.groups {
 		if named && m.CorrelationID.String() == g.id.String() || !named && g.left == len(c.waiting) {
+			a.whole = true
 			c.settleGroup(g, a)
 			return g, true
 		}

@@ -46,6 +46,11 @@ type ClientOptions struct {
 	Mux *Mux
 	// Queue runs the handlers of Mux. Nil means one of the client's own.
 	Queue *queue.Queue
+	// AutoBatch, if it is above 1, sends calls that come together as one batch, of
+	// at most so many: with many callers it takes less time for all and more for
+	// each, because a batch is answered when its slowest call is. It is not done
+	// towards peers that have shown that they take no batches.
+	AutoBatch int
 	// Durable asks a broker to keep requests across its restart, for servers
 	// that serve them at least once. Answers are not kept: the connection that
 	// they are for ends with the broker.
@@ -123,6 +128,9 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger), owned: true,
 		plain: o.Plain, interceptors: o.Interceptors,
 	})}
+	if o.AutoBatch > 1 {
+		c.s.gather = &gather{c: c, most: min(o.AutoBatch, maxBatch)}
+	}
 	go func() {
 		defer close(owner.done)
 		owner.err = c.s.run()
@@ -184,12 +192,7 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 	if x != nil && x.started != nil {
 		x.started()
 	}
-	metadata := w.metadata
-	err = c.finish(ctx, w, method, result)
-	if !metadata {
-		return err
-	}
-	return c.learn(err, func() error { return c.call(ctx, x, method, params, result) })
+	return c.finish(ctx, w, method, result, func() error { return c.call(ctx, x, method, params, result) })
 }
 
 // learn looks at what came of a call that had metadata. A peer that refuses the
@@ -241,7 +244,6 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	out := c.outgoing()
-	defer out.free()
 	out.msg.ReplyTo = replyTo
 	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
 	metadata := c.accompany(ctx, out, x, !c.s.refusesMetadata.Load())
@@ -249,9 +251,15 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	var digits [20]byte
 	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
 	if err != nil {
+		out.free()
 		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
+	if c.gathers() {
+		c.s.gather.add(out, w, epoch)
+		return nil
+	}
+	defer out.free()
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
 		if c.s.calls.abandon(w) {
 			return c.s.failed(method, err)
@@ -293,24 +301,42 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any, metada
 	return envelope.AppendTail(envelope.AppendMetadata(dst, metadata)), nil
 }
 
-// finish waits for the answer and decodes it.
-func (c *Client) finish(ctx context.Context, w *waiter, method string, result any) error {
+// finish waits for the answer and decodes it. If the peer refused the way in
+// which the request was sent, and executed nothing, again sends it in another.
+func (c *Client) finish(ctx context.Context, w *waiter, method string, result any, again func() error) error {
+	metadata := w.metadata
+	a := c.await(ctx, w)
+	if c.s.refusesBatch(a, 0) {
+		return again()
+	}
+	err := c.decode(a, method, result)
+	if metadata {
+		err = c.learn(err, again)
+	}
+	return err
+}
+
+// await waits for the answer to a call, and gives its place in flight back.
+func (c *Client) await(ctx context.Context, w *waiter) answer {
 	c.s.receiving.lead(ctx, w.ready)
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
-		if c.s.calls.abandon(w) {
+		switch gathered, given := c.s.calls.giveBack(w); {
+		case !given:
+			<-w.ready
+		case gathered:
+			w.answer = answer{err: context.Cause(ctx), outcome: NotSent}
+		default:
 			w.answer = answer{err: context.Cause(ctx), outcome: Unknown}
 			c.takeBack(ctx, w)
-		} else {
-			<-w.ready
 		}
 	}
 	a := w.answer
 	w.answer = answer{}
 	c.s.calls.spare.Put(w)
 	c.s.calls.release(1)
-	return c.decode(a, method, result)
+	return a
 }
 
 // decode turns an answer into what Call returns.

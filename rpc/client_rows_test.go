@@ -170,8 +170,8 @@ func clientOneError(t *testing.T, w wire) {
 		c, p := scripted(t, w, nil)
 		s := sendBatch(t, c, p)
 		p.about = transport.ID{}
-		p.say(`{"jsonrpc":"2.0","id":null,"error":{"code":-32005,"message":"no batches here"}}`)
-		fails(t, s, -32005)
+		p.say(`{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"x"}}`)
+		fails(t, s, -32603)
 	})
 	t.Run("without an id", func(t *testing.T) {
 		c, p := scripted(t, w, nil)

@@ -28,11 +28,7 @@ func Go[R any](ctx context.Context, c *Client, method string, params any) *queue
 	go func() {
 		defer cancel(nil)
 		var r R
-		metadata := w.metadata
-		err := c.finish(ctx, w, method, &r)
-		if metadata {
-			err = c.learn(err, func() error { return c.call(ctx, nil, method, params, &r) })
-		}
+		err := c.finish(ctx, w, method, &r, func() error { return c.call(ctx, nil, method, params, &r) })
 		complete(p, r, err)
 	}()
 	return p.Future()

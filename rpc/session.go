@@ -45,6 +45,10 @@ type session struct {
 	scratch   []envelope.Message // of the goroutine that receives
 	stats     counters
 	closing   atomic.Bool // by Client.Close
+	gather    *gather     // nil without [ClientOptions].AutoBatch
+	// mostBatch is how many requests of a batch the peer has shown to take; 0 if it
+	// has not, 1 if it takes no batches.
+	mostBatch atomic.Int64
 	// takesMetadata and refusesMetadata say what the peer has shown of itself.
 	takesMetadata, refusesMetadata atomic.Bool
 }
