@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -23,8 +24,9 @@ const maxSleep = time.Hour
 //	Math.Sum  [1, 2, 3]                           → 6
 //	Sleep     {"ms": n} or [n]                    → n, after n milliseconds; at most an hour
 //	Fail      {"code": c, "message": m, "data": d} → that error; data may be left out
+//	Call.Back {"method": m, "params": p} → what the caller answers to that call
 //
-// Fail takes its params by position, too. Other params are refused with
+// Fail and Call.Back take their params by position, too. Other params are refused with
 // [rpc.CodeInvalidParams].
 func SampleMethods() Methods {
 	return func(m *rpc.Mux) error {
@@ -32,6 +34,7 @@ func SampleMethods() Methods {
 		rpc.Handle(m, "Math.Sum", sum)
 		rpc.Handle(m, "Sleep", sleep)
 		rpc.Handle(m, "Fail", fail)
+		rpc.Handle(m, "Call.Back", callBack)
 		return nil
 	}
 }
@@ -89,4 +92,31 @@ func fail(_ context.Context, p failParams) (any, error) {
 		return nil, invalid(`"code", a whole number, and "message", a text, are needed`)
 	}
 	return nil, &rpc.Error{Code: rpc.Code(*p.Code), Message: *p.Message, Data: p.Data}
+}
+
+type callBackParams struct {
+	// Method is a pointer so that null is not taken for the empty name.
+	Method *string         `json:"method"`
+	Params json.RawMessage `json:"params,omitempty"`
+}
+
+// callBack calls its caller. The caller's error is passed on as it is.
+func callBack(ctx context.Context, p callBackParams) (json.RawMessage, error) {
+	if p.Method == nil {
+		return nil, invalid(`"method", a text, is needed`)
+	}
+	req, ok := rpc.FromContext(ctx)
+	if !ok {
+		return nil, errors.New("there is no caller to call back")
+	}
+	var params any
+	if len(p.Params) > 0 && string(p.Params) != "null" {
+		params = p.Params
+	}
+	var result json.RawMessage
+	err := req.Client().Call(ctx, *p.Method, params, &result)
+	if errors.Is(err, rpc.ErrParams) {
+		return nil, invalid(`"params" must be an array or an object`)
+	}
+	return result, err
 }

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -13,7 +14,13 @@ import (
 )
 
 func TestSampleMethods(t *testing.T) {
-	c := dial(t, start(t, app.Config{}).url(), nil)
+	mine := rpc.NewMux(nil)
+	rpc.Handle(mine, "Echo", func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil })
+	c, err := rpc.Dial(t.Context(), start(t, app.Config{}).url(), &rpc.ClientOptions{Mux: mine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
 	tests := []struct {
 		name, method, params string
 		result               string
@@ -56,6 +63,13 @@ func TestSampleMethods(t *testing.T) {
 		{name: "code null", method: "Fail", params: `{"code":null,"message":"no"}`, code: rpc.CodeInvalidParams},
 		{name: "code no whole number", method: "Fail", params: `{"code":1.5,"message":"no"}`, code: rpc.CodeInvalidParams},
 		{name: "unknown name", method: "Fail", params: `{"code":1,"message":"no","date":1}`, code: rpc.CodeInvalidParams},
+
+		{name: "by name", method: "Call.Back", params: `{"method":"Echo","params":[1]}`, result: `[1]`},
+		{name: "by position", method: "Call.Back", params: `["Echo",{"a":1}]`, result: `{"a":1}`},
+		{name: "without params", method: "Call.Back", params: `["Echo"]`, result: `null`},
+		{name: "the caller's error", method: "Call.Back", params: `["none"]`, code: rpc.CodeMethodNotFound, message: "none"},
+		{name: "scalar params", method: "Call.Back", params: `["Echo",1]`, code: rpc.CodeInvalidParams, message: "array or an object"},
+		{name: "without a method", method: "Call.Back", params: `{}`, code: rpc.CodeInvalidParams, message: `"method"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/polyport/polyport/app"
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
 )
 
 func TestModules(t *testing.T) {
@@ -221,17 +222,38 @@ func TestQueueBounds(t *testing.T) {
 	}
 }
 
+// refusalOfBatch sends a batch of two and returns what comes back. A client would
+// send the requests again, one by one.
+func refusalOfBatch(t *testing.T, url string) string {
+	t.Helper()
+	conn, err := transport.Dial(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	m := &transport.Message{Body: []byte(`[{"jsonrpc":"2.0","method":"Echo","id":1},{"jsonrpc":"2.0","method":"Echo","id":2}]`)}
+	if a, ok := transport.As[transport.ReplyAddresser](conn); ok {
+		if m.ReplyTo, err = a.ReplyAddress(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := conn.Recv(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer.Body)
+}
+
 // Limits reach the wire and the envelope.
 func TestLimitsHold(t *testing.T) {
-	r := start(t, app.Config{Limits: app.Limits{Message: 1000, Batch: 1, Connections: 1}})
-	c := dial(t, r.url(), nil)
-	var b rpc.Batch
-	first, _ := rpc.Add[any](&b, "Echo", nil), rpc.Add[any](&b, "Echo", nil)
-	_ = c.Do(t.Context(), &b)
-	_, err := first.Get(t.Context())
-	if e, ok := errors.AsType[*rpc.Error](err); !ok || e.Code != rpc.CodeInvalidRequest {
-		t.Errorf("a batch of two = %v, want code %d", err, rpc.CodeInvalidRequest)
+	r := start(t, app.Config{Limits: app.Limits{Message: 1000, Connections: 1}})
+	if got := refusalOfBatch(t, start(t, app.Config{Limits: app.Limits{Batch: 1}}).url()); !strings.Contains(got, "-32600") || !strings.Contains(got, `"max":1`) {
+		t.Errorf("a batch of two is answered %s, want -32600 and the limit", got)
 	}
+	c := dial(t, r.url(), nil)
 	if c, err := rpc.Dial(t.Context(), r.url(), nil); err == nil {
 		_ = c.Close()
 		t.Error("a second connection was let in, want 1")

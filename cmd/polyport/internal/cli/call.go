@@ -23,8 +23,11 @@ func (*call) Help() string {
 	return `The result is printed as it came, without the blanks between its parts. An error in the answer goes to
 stderr as a JSON object, with exit status 1; 3 means that no answer came, and stderr says whether the call was sent.
 
+While it waits, the server may call Echo here.
+
 Examples:
 
+    polyport call stomp://127.0.0.1:7070 Call.Back '{"method":"Echo","params":[1]}'
     polyport call stomp://127.0.0.1:7070 Math.Sum '[1,2,3]'
     polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s`
 }
@@ -36,7 +39,7 @@ func (v *call) run(ctx context.Context, e *environment) error {
 	}
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
-	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable})
+	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable, Mux: callee()})
 	if err != nil {
 		return err
 	}
@@ -46,6 +49,14 @@ func (v *call) run(ctx context.Context, e *environment) error {
 		return callError(err, v.URL)
 	}
 	return printJSON(e, result)
+}
+
+// callee is what a server can call at the caller: Echo, so that Call.Back has
+// something to call.
+func callee() *rpc.Mux {
+	m := rpc.NewMux(nil)
+	rpc.Handle(m, "Echo", func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil })
+	return m
 }
 
 // requestParams checks what a request is made of before anything is sent.

@@ -28,6 +28,7 @@ func TestCall(t *testing.T) {
 		{"a result as it came, in one line", []string{"Echo", "{\"a\": [1.00, 1e2],\n \"b\": \"é\\u00e9<\"}"}, outcome{0, "{\"a\":[1.00,1e2],\"b\":\"é\\u00e9<\"}\n", ""}},
 		{"a number too large for a float", []string{"Echo", "[123456789012345678901234567890.10]"}, outcome{0, "[123456789012345678901234567890.10]\n", ""}},
 		{"--json says the same", []string{"Math.Sum", "[1,2,3]", "--json"}, outcome{0, "6\n", ""}},
+		{"what the caller itself answers", []string{"Call.Back", `{"method":"Echo","params":[1]}`}, outcome{0, "[1]\n", ""}},
 		{"an error", []string{"Fail", `{"code":7,"message":"no"}`}, outcome{1, "", `{"code":7,"message":"no"}` + "\n"}},
 		{"an error with data", []string{"Fail", `{"code":7,"message":"<no>","data":{"a": 1.0}}`}, outcome{1, "", `{"code":7,"message":"<no>","data":{"a":1.0}}` + "\n"}},
 		{"an unknown method", []string{"Nope"}, outcome{1, "", `{"code":-32601,"message":"method \"Nope\" not found"}` + "\n"}},
