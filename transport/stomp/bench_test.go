@@ -1,6 +1,7 @@
 package stomp_test
 
 import (
+	"net/url"
 	"strconv"
 	"testing"
 
@@ -36,6 +37,24 @@ func BenchmarkReadMessages(b *testing.B) {
 	for b.Loop() {
 		if _, m, err := r.Next(); err != nil || len(m.Body) != 64 {
 			b.Fatal(m, err)
+		}
+	}
+}
+
+// BenchmarkSend sends the answers of a busy server to nowhere.
+func BenchmarkSend(b *testing.B) {
+	client, err := stomp.Transport{}.Client(b.Context(), &tape{rest: []byte("CONNECTED\nversion:1.2\n\n\x00")}, &url.URL{Scheme: "stomp"}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &transport.Message{
+		To: "/temp-queue/rpc", ContentType: "application/json", CorrelationID: transport.TextID("12345"),
+		Body: []byte(`{"jsonrpc":"2.0","id":12345,"result":6}`),
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := client.Send(b.Context(), m); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
