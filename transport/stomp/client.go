@@ -178,7 +178,7 @@ func (c *clientConn) serves() bool {
 // received makes a Message of a MESSAGE frame, and keeps what its
 // acknowledgement will need.
 func (c *clientConn) received(f *frame.Frame) (*transport.Message, error) {
-	m := fill(c.frames.message(), f)
+	m := c.frames.message()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, known := c.subs[m.Subscription]

@@ -180,7 +180,7 @@ func (c *serverConn) free(subs []*subscription) {
 func (c *serverConn) appendDelivery(dst []byte, s *subscription, id uint64, m *transport.Message) []byte {
 	dst = appendCommand(dst, frame.MESSAGE)
 	if s.named {
-		dst = c.v.appendHeader(dst, frame.Subscription, s.id)
+		dst = c.v.appendOwn(dst, frame.Subscription, s.id)
 	}
 	dst = append(dst, "message-id:"...)
 	dst = append(strconv.AppendUint(dst, id, 10), '\n')

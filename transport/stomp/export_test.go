@@ -19,8 +19,15 @@ func NewFrameReader(nc net.Conn, v string, o *transport.Options) *FrameReader {
 	return &FrameReader{r}
 }
 
-// Next returns the next frame, which is valid until the call after.
-func (f *FrameReader) Next() (*frame.Frame, error) { return f.r.next() }
+// Next returns the next frame, which is valid until the call after, and the
+// message that it carries, if it is one.
+func (f *FrameReader) Next() (*frame.Frame, *transport.Message, error) {
+	got, err := f.r.next()
+	if err != nil || got.Command != frame.SEND && got.Command != frame.MESSAGE {
+		return got, nil, err
+	}
+	return got, f.r.message(), nil
+}
 
 // Close ends the stream.
 func (f *FrameReader) Close() { f.r.stream.Fail(net.ErrClosed) }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,16 +57,16 @@ var (
 
 // play reads all frames of data, in pieces, and hands each to f, which may be
 // nil. It returns how it ended.
-func play(data, pieces []byte, version string, f func(*frame.Frame)) error {
+func play(data, pieces []byte, version string, f func(*frame.Frame, *transport.Message)) error {
 	r := stomp.NewFrameReader(&tape{rest: data, pieces: pieces}, version, &fuzzOptions.Options)
 	defer r.Close()
 	for {
-		got, err := r.Next()
+		got, m, err := r.Next()
 		if err != nil {
 			return err
 		}
 		if f != nil {
-			f(got)
+			f(got, m)
 		}
 	}
 }
@@ -81,18 +82,63 @@ func kindOf(err error) string {
 	return "unexpected"
 }
 
-// transcript appends everything that play finds to b, for speed in bytes of no
-// particular form, and returns how it ended.
+// transcript appends everything that play finds to b and returns how it ended.
 func transcript(b, data, pieces []byte, version string) ([]byte, error) {
-	err := play(data, pieces, version, func(f *frame.Frame) {
-		b = append(append(b, "\nframe "...), f.Command...)
-		for i := range f.Header.Len() {
-			name, value := f.Header.GetAt(i)
-			b = append(append(append(append(b, "\nname "...), name...), " value "...), value...)
-		}
-		b = append(append(b, "\nbody "...), f.Body...)
-	})
+	err := play(data, pieces, version, func(f *frame.Frame, m *transport.Message) { b = appendPicture(b, f, m) })
 	return append(append(b, "\nend "...), kindOf(err)...), err
+}
+
+// appendPicture appends all that a frame and the message that it carries say,
+// for speed in bytes of no particular form.
+func appendPicture(b []byte, f *frame.Frame, m *transport.Message) []byte {
+	b = append(append(b, "\nframe "...), f.Command...)
+	for i := range f.Header.Len() {
+		name, value := f.Header.GetAt(i)
+		b = append(append(append(append(b, "\nname "...), name...), " value "...), value...)
+	}
+	if m != nil {
+		for _, field := range [...]string{m.To, m.ReplyTo, m.ContentType, m.Subject, m.Subscription, m.ID.String(), m.CorrelationID.String()} {
+			b = append(append(b, "\nfield "...), field...)
+		}
+		b = strconv.AppendInt(append(b, "\nexpires "...), m.Expires.UnixMilli(), 10)
+		b = strconv.AppendBool(append(b, "\ndurable "...), m.Durable)
+		b = strconv.AppendInt(append(b, "\nattempt "...), int64(m.Attempt), 10)
+		for _, h := range m.Headers {
+			b = append(append(append(append(b, "\nheader "...), h.Name...), " value "...), h.Value...)
+		}
+	}
+	return append(append(b, "\nbody "...), f.Body...)
+}
+
+// picture is appendPicture's for a frame of the oracle, whose header has all.
+func picture(f *frame.Frame) string {
+	if f.Command != frame.SEND && f.Command != frame.MESSAGE {
+		return string(appendPicture(nil, f, nil))
+	}
+	get := f.Header.Get
+	m := &transport.Message{
+		To: get("destination"), ReplyTo: get("reply-to"), ContentType: get("content-type"), Subject: get("subject"),
+		Subscription: get("subscription"), ID: transport.TextID(get("amqp-message-id")), CorrelationID: transport.TextID(get("correlation-id")),
+		Durable: get("persistent") == "true",
+	}
+	if get("redelivered") == "true" {
+		m.Attempt = 1
+	}
+	if ms, err := strconv.ParseInt(get("expires"), 10, 64); err == nil && ms > 0 {
+		m.Expires = time.UnixMilli(ms)
+	}
+	own := &frame.Frame{Command: f.Command, Header: frame.NewHeader(), Body: f.Body}
+	for i := range f.Header.Len() {
+		switch name, value := f.Header.GetAt(i); name {
+		case "content-length", "message-id", "ack", "receipt", "receipt-id", "transaction":
+			own.Header.Add(name, value)
+		case "destination", "reply-to", "content-type", "subject", "subscription", "amqp-message-id", "correlation-id",
+			"persistent", "redelivered", "expires":
+		default:
+			m.Headers = append(m.Headers, transport.Header{Name: name, Value: value})
+		}
+	}
+	return string(appendPicture(nil, own, m))
 }
 
 // FuzzFrameReader: no bytes make the reader panic, take much more memory than
@@ -154,6 +200,8 @@ func seeds() []string {
 		"SEND\ndestination:rpc\ncontent-length:5\n\nhe\x00lo\x00\n\r\nACK\nid:1\n\n\x00",
 		"SEND\ncontent-length:4294967295\n\nx", "SEND\ncontent-length:2000\n\nx", "SEND\ncontent-length:-1\n\n\x00", "SEND\ncontent-length:3\n\nhello\x00",
 		"SEND\ncontent-length:1\ncontent-length:2\n\na\x00", "SUBSCRIBE\nid:1\n\nbody\x00", "SUBSCRIBE\nid:1\ncontent-length:0\n\n\x00",
+		strings.Repeat("SEND\ndestination:a\ndestination:b\nsubject:c\nk:v\nexpires:1\npersistent:true\nk:w\nredelivered:true\n\n\x00", 2),
+		"SEND\ndestination:a\nk:v\n\n\x00SEND\r\ndestination:a\r\nk:v\r\n\r\n\x00SEND\ndestination:ab\nk:v\n\n\x00ERROR\ndestination:ab\nk:v\n\n\x00",
 		"MESSAGE\nsubscription:s\nmessage-id:1\n\n\x00RECEIPT\nreceipt-id:1\n\n\x00ERROR\nmessage:no\n\nno\n\x00",
 		escapes, "SEND\nk:a\\", "SEND\nk:\\t\n\n\x00", "SEND\n:v\n\n\x00", "SEND\nk\n\n\x00", "SEND\nk:a\x00b\n\n\x00", "SEND\nk: v\nk:  w \n\n\x00", "SEND\r\nk:v\r\r\n\n\r\n\x00",
 		"SEND\n" + strings.Repeat("k:v\n", 8) + "\n\x00", "SEND\n" + strings.Repeat("k:v\n", 9) + "\n\x00",
@@ -174,18 +222,18 @@ func FuzzOracle(f *testing.F) {
 			t.Skip("the two readers differ here on purpose")
 		}
 		oracle := frame.NewReader(bytes.NewReader(data))
-		err := play(data, nil, "1.2", func(ours *frame.Frame) {
+		err := play(data, nil, "1.2", func(f *frame.Frame, m *transport.Message) {
+			ours := string(appendPicture(nil, f, m))
 			for {
 				theirs, err := oracle.Read()
 				if err != nil {
-					t.Fatalf("%q: we read the frame\n%s\n%s\nthe oracle %v", data, ours.Command, headers(ours), err)
+					t.Fatalf("%q: we read the frame\n%s\nthe oracle %v", data, ours, err)
 				}
 				if theirs == nil {
 					continue // a line end between frames
 				}
-				if ours.Command != theirs.Command || headers(ours) != headers(theirs) || !bytes.Equal(ours.Body, theirs.Body) {
-					t.Fatalf("%q: we read\n%s\n%s%q\nthe oracle\n%s\n%s%q", data,
-						ours.Command, headers(ours), ours.Body, theirs.Command, headers(theirs), theirs.Body)
+				if want := picture(theirs); ours != want {
+					t.Fatalf("%q: (-oracle +ours)\n%s", data, cmp.Diff(want, ours))
 				}
 				return
 			}

@@ -9,23 +9,52 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// fill makes m the message of a SEND or MESSAGE frame. Of a repeated header that
-// a field stands for, the first counts ("Repeated Header Entries"); others are
-// kept as they came.
-func fill(m *transport.Message, f *frame.Frame) *transport.Message {
-	m.Body = f.Body
-	var seen known
-	for i := range f.Header.Len() {
-		name, value := f.Header.GetAt(i)
-		k := knownHeader(name)
-		if k == 0 {
-			m.Headers = append(m.Headers, transport.Header{Name: name, Value: value})
-		} else if seen&k == 0 {
-			seen |= k
-			setField(m, k, value)
-		}
+// message returns what the last frame, a SEND or MESSAGE, has carried.
+func (r *frameReader) message() *transport.Message {
+	m := r.parcel
+	if m == nil {
+		m = new(transport.Message)
 	}
+	*m = r.carried
+	m.Body = r.frame.Body
 	return m
+}
+
+// wrap makes room for a body of n bytes together with its message, in a size
+// that Go allocates whole, if the body is small.
+func (r *frameReader) wrap(n int) {
+	const tiny, small = 352 - 256, 512 - 256
+	switch {
+	case r.frame.Command != frame.SEND && r.frame.Command != frame.MESSAGE:
+	case n <= tiny:
+		p := new(struct {
+			message transport.Message
+			body    [tiny]byte
+		})
+		r.parcel, r.body = &p.message, p.body[:0]
+	case n <= small:
+		p := new(struct {
+			message transport.Message
+			body    [small]byte
+		})
+		r.parcel, r.body = &p.message, p.body[:0]
+	}
+}
+
+// take puts a header line where it belongs. Of a repeated header that a field
+// stands for, the first counts ("Repeated Header Entries"); others are kept as
+// they came.
+func (r *frameReader) take(h *headLine) {
+	m := &r.carried
+	switch {
+	case h.meaning == isProtocol, r.frame.Command != frame.SEND && r.frame.Command != frame.MESSAGE:
+		r.frame.Header.Add(h.name, h.value)
+	case h.meaning == 0:
+		m.Headers = append(m.Headers, transport.Header{Name: h.name, Value: h.value})
+	case r.said&h.meaning == 0:
+		r.said |= h.meaning
+		setField(m, h.meaning, h.value)
+	}
 }
 
 // known is a set of headers that have a meaning.
@@ -42,7 +71,7 @@ const (
 	isExpires
 	isPersistent
 	isRedelivered
-	isProtocol // of no interest to the receiver
+	isProtocol // of no interest to who gets the message
 )
 
 // knownHeader returns the meaning of a header, or 0.

@@ -29,11 +29,15 @@ type frameReader struct {
 	version version
 	opening bool // a client's first frame is still to come
 
-	frame  frame.Frame // the one being read; its header is used again for the next
-	inBody bool        // the header is read
-	length int         // of the body
-	body   []byte
-	parcel *parcel // holds the body if it is small
+	// frame is the one being read; its header is used again for the next. Of a
+	// SEND or MESSAGE it has what is the protocol's own, carried all else.
+	frame   frame.Frame
+	carried transport.Message
+	said    known // of carried's fields
+	inBody  bool  // the header is read
+	length  int   // of the body
+	body    []byte
+	parcel  *transport.Message // in one piece of memory with body, if that is small
 	// uncounted says that the last frame had a body without content-length.
 	uncounted bool
 	scanned   int // bytes of the buffered header known not to end it
@@ -43,27 +47,14 @@ type frameReader struct {
 }
 
 // A headLine is a header line with what it says.
-type headLine struct{ line, name, value string }
+type headLine struct {
+	line        string // with its end
+	name, value string
+	meaning     known
+}
 
 // longText is more than the text has of which lines are kept.
 const longText = 1024
-
-// smallBody makes a parcel 512 bytes, a size that Go allocates whole.
-const smallBody = 512 - 256
-
-// A parcel is a message with its body in one piece of memory.
-type parcel struct {
-	message transport.Message
-	body    [smallBody]byte
-}
-
-// message returns an empty message for the body of the last frame.
-func (r *frameReader) message() *transport.Message {
-	if r.parcel != nil {
-		return &r.parcel.message
-	}
-	return new(transport.Message)
-}
 
 func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
 	return &frameReader{stream: s, limits: l, frame: frame.Frame{Header: frame.NewHeader()}}
@@ -185,6 +176,7 @@ func (r *frameReader) clear() {
 		h.Del(name)
 	}
 	r.frame.Command, r.frame.Body = "", nil
+	r.carried, r.said = transport.Message{}, 0
 }
 
 // parseHead fills in the frame from its head.
@@ -202,6 +194,12 @@ func (r *frameReader) parseHead(head []byte) error {
 	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
 	var text string                                                                           // head from the first line on that is new
 	for i := 0; ; i++ {
+		known := i < min(len(r.lines), r.limits.Headers) && !plain
+		if known && r.lines[i].begins(rest) {
+			rest = rest[len(r.lines[i].line):]
+			r.take(&r.lines[i])
+			continue
+		}
 		left := len(rest)
 		line, rest, _ = bytes.Cut(rest, eol)
 		if line = bytes.TrimSuffix(line, cr); len(line) == 0 {
@@ -210,27 +208,31 @@ func (r *frameReader) parseHead(head []byte) error {
 		if i == r.limits.Headers {
 			return tooLarge("a frame has more than %d header lines", r.limits.Headers)
 		}
-		if i < len(r.lines) && !plain && string(line) == r.lines[i].line {
-			f.Header.Add(r.lines[i].name, r.lines[i].value)
-			continue
-		}
 		if text == "" {
 			text = string(head[len(head)-left:])
 		}
-		h, err := r.parseLine(text[len(text)-left:][:len(line)], plain)
+		from := len(text) - left
+		h, err := r.parseLine(text[from:][:len(line)], plain)
 		if err != nil {
 			return err
 		}
-		if i < len(r.lines) && !plain && len(text) < longText {
+		h.line = text[from : len(text)-len(rest)]
+		if known && len(text) < longText {
 			r.lines[i] = h
 		}
-		f.Header.Add(h.name, h.value)
+		r.take(&h)
 	}
 	r.length, err = r.bodyLength()
 	return err
 }
 
 var eol, cr = []byte{'\n'}, []byte{'\r'}
+
+// begins reports whether text begins with a line that was seen before.
+func (h *headLine) begins(text []byte) bool {
+	n := len(h.line)
+	return n > 0 && len(text) >= n && string(text[:n]) == h.line
+}
 
 // parseLine splits a header line.
 func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error) {
@@ -247,13 +249,14 @@ func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error)
 	} else if v == v10 {
 		value = strings.TrimLeft(value, " ")
 	}
-	if name, err = v.unescape(name); err != nil {
+	if h.name, err = v.unescape(name); err != nil {
 		return h, err
 	}
-	if value, err = v.unescape(value); err != nil {
+	if h.value, err = v.unescape(value); err != nil {
 		return h, err
 	}
-	return headLine{line: line, name: name, value: value}, nil
+	h.meaning = knownHeader(h.name)
+	return h, nil
 }
 
 // bodyLength returns what the frame says of its body's length.
@@ -300,9 +303,8 @@ func (r *frameReader) readBody() error {
 
 func (r *frameReader) readCounted() error {
 	in, n := r.stream.Reader, r.length+1
-	if r.body == nil && n <= smallBody && r.bodyLimit() > 0 {
-		r.parcel = new(parcel)
-		r.body = r.parcel.body[:0]
+	if r.body == nil {
+		r.wrap(n)
 	}
 	if len(in.Buffered()) < n-len(r.body) {
 		r.stream.MidFrame()

@@ -206,7 +206,7 @@ func (c *serverConn) sent(f *frame.Frame) (*transport.Message, error) {
 	if _, in := f.Header.Contains(frame.Transaction); in {
 		return nil, malformed("SEND in a transaction: transactions are not supported")
 	}
-	m := fill(c.frames.message(), f)
+	m := c.frames.message()
 	m.Subscription = ""
 	if m.To == "" {
 		return nil, malformed("SEND without a destination header; this server serves %s", c.served())

@@ -55,14 +55,14 @@ func (v version) escapes(c byte) (letter byte, ok bool) {
 	return 0, false
 }
 
-// special reports whether c may need an escape.
-func special(c byte) bool { return c == '\n' || c == ':' || c == '\\' || c == '\r' || c == 0 }
+// special are the bytes that may need an escape.
+var special = [256]bool{'\n': true, ':': true, '\\': true, '\r': true, 0: true}
 
 // appendText appends a header's name or value with escapes.
 func (v version) appendText(dst []byte, s string) []byte {
 	from := 0
 	for i := range len(s) {
-		if special(s[i]) {
+		if special[s[i]] {
 			if letter, ok := v.escapes(s[i]); ok {
 				dst = append(append(dst, s[from:i]...), '\\', letter)
 				from = i + 1
@@ -76,7 +76,7 @@ func (v version) appendText(dst []byte, s string) []byte {
 func (v version) check(what, s string, isName bool) error {
 	for i := range len(s) {
 		c := s[i]
-		if !special(c) {
+		if !special[c] {
 			continue
 		}
 		if _, ok := v.escapes(c); ok || c == '\\' || c == ':' && !isName {

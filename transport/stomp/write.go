@@ -66,7 +66,7 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 // appendMessage appends the header lines that m's fields stand for, and its
 // body; the command and what the protocol adds is there already.
 func appendMessage(dst []byte, v version, to string, m *transport.Message) []byte {
-	dst = v.appendHeader(dst, frame.Destination, to)
+	dst = v.appendOwn(dst, frame.Destination, to)
 	dst = v.appendField(dst, replyTo, m.ReplyTo)
 	dst = v.appendField(dst, frame.ContentType, m.ContentType)
 	dst = v.appendID(dst, correlationID, m.CorrelationID)
@@ -77,7 +77,7 @@ func appendMessage(dst []byte, v version, to string, m *transport.Message) []byt
 		dst = append(strconv.AppendInt(dst, m.Expires.UnixMilli(), 10), '\n')
 	}
 	if m.Durable {
-		dst = v.appendHeader(dst, persistent, "true")
+		dst = v.appendOwn(dst, persistent, "true")
 	}
 	for _, h := range m.Headers {
 		dst = v.appendHeader(dst, h.Name, h.Value)
@@ -100,7 +100,7 @@ func (v version) appendID(dst []byte, name string, id transport.ID) []byte {
 	case transport.IDNone:
 		return dst
 	case transport.IDText:
-		return v.appendHeader(dst, name, id.String())
+		return v.appendOwn(dst, name, id.String())
 	}
 	return append(id.Append(append(append(dst, name...), ':')), '\n')
 }
@@ -120,9 +120,16 @@ func (v version) appendField(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return v.appendHeader(dst, name, value)
+	return v.appendOwn(dst, name, value)
 }
 
+// appendOwn appends a header line whose name is known to need no escape.
+func (v version) appendOwn(dst []byte, name, value string) []byte {
+	dst = append(append(dst, name...), ':')
+	return append(v.appendText(dst, value), '\n')
+}
+
+// appendHeader appends any header line.
 func (v version) appendHeader(dst []byte, name, value string) []byte {
 	dst = append(v.appendText(dst, name), ':')
 	return append(v.appendText(dst, value), '\n')
