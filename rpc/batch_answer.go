@@ -146,7 +146,7 @@ func (b *batchAnswer) finish() {
 // quick reports whether all requests of a batch take little time.
 func quick(jobs []queue.Job) bool {
 	for _, j := range jobs {
-		if !j.(*request).method.quick() {
+		if m := j.(*request).method; m == nil || !m.quick.enough() {
 			return false
 		}
 	}

@@ -46,29 +46,46 @@ func NewMux(o *MuxOptions) *Mux {
 type method struct {
 	name   string
 	invoke func(ctx context.Context, params, dst []byte) ([]byte, error)
-	credit atomic.Int32 // for calls that took little time
+	quick  credit // for calls that took little time
+	brief  credit // for calls that held up nobody, though they took some
 }
 
 const (
 	// little is about what it takes to have another goroutine do something.
 	little = 20 * time.Microsecond
-	// A call that took little earns 1, up to a most; one that did not costs much.
-	// With enough of it a method counts as quick.
-	most, much, enough = 32, 8, 16
+	// some is how long a call that is alone may keep others, which may come
+	// meanwhile, from being received: half a tick.
+	some = tick / 2
 )
 
-// took notes how long a call took.
-func (m *method) took(d time.Duration) {
-	switch n := m.credit.Load(); {
-	case d > little:
-		m.credit.Store(max(0, n-much))
+// took notes how long a call took. alone says whether no other was under way.
+func (m *method) took(d time.Duration, alone func() bool) {
+	m.quick.note(d <= little)
+	m.brief.note(d <= little || d <= some && alone())
+}
+
+// doubt makes the method prove itself again.
+func (m *method) doubt() {
+	m.quick.n.Store(0)
+	m.brief.n.Store(0)
+}
+
+// A credit is how well a method has proven itself: a good call earns 1, up to a
+// most, and a bad one costs much.
+type credit struct{ n atomic.Int32 }
+
+const most, much, enough = 32, 8, 16
+
+func (c *credit) note(good bool) {
+	switch n := c.n.Load(); {
+	case !good:
+		c.n.Store(max(0, n-much))
 	case n < most:
-		m.credit.Store(n + 1) // that it may lose a race does no harm
+		c.n.Store(n + 1) // that it may lose a race does no harm
 	}
 }
 
-// quick reports whether the method's calls take little time.
-func (m *method) quick() bool { return m != nil && m.credit.Load() >= enough }
+func (c *credit) enough() bool { return c.n.Load() >= enough }
 
 // add registers a method. It panics if the name cannot be used: that is a
 // mistake in the program.

@@ -86,7 +86,7 @@ func (r *request) call(dst []byte) ([]byte, error) {
 	}
 	began := time.Now()
 	dst, err := m.invoke(r, wrapScalar(r.msg.Params), dst)
-	m.took(time.Since(began))
+	m.took(time.Since(began), r.session.alone)
 	return dst, err
 }
 
@@ -99,7 +99,7 @@ func wrapScalar(params []byte) []byte {
 	return append(append([]byte{'['}, params...), ']')
 }
 
-func (r *request) doubt() { r.method.credit.Store(0) }
+func (r *request) doubt() { r.method.doubt() }
 
 // Drop is called when the request will never run: it was admitted, but the
 // connection or the queue has ended since. One that is not settled goes to

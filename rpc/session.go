@@ -136,7 +136,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	r := &request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: msg}
 	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
-		if r.method.quick() && at.serve(r, r) {
+		if at.fits(r.method) && at.serve(r, r) {
 			return
 		}
 		err = s.lane.Submit(r, r)
@@ -156,6 +156,11 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	}
 	s.refuse(m, msg.ID, refusal(err))
 }
+
+// alone reports whether nobody but a request that has a place needs somebody to
+// receive: no other request is under way, and this end makes no calls, of which
+// the handler's own may be one.
+func (s *session) alone() bool { return s.serving.alone() && !s.calls.any() }
 
 // drop counts a notification for which there was no place, and says so when
 // their number has doubled: a flood of them must not become one of records.
