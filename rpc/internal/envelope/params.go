@@ -10,6 +10,16 @@ func IsArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
 // object. Nil is not.
 func IsObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
 
+// Number returns the length of the JSON number that raw begins with, or 0 if
+// there is none.
+func Number(raw []byte) int {
+	if len(raw) == 0 || raw[0] != '-' && raw[0]-'0' > 9 {
+		return 0
+	}
+	s := scanner{body: raw}
+	return max(0, s.scalar(0))
+}
+
 // Elements appends the elements of array to dst and returns the extended
 // slice. The elements are raw values that alias array. It is meant for a value
 // that [Scan] has checked; of anything else it returns the elements up to
