@@ -25,16 +25,17 @@ type batchAnswer struct {
 // receiveBatch sorts the elements of a batch. Its requests are admitted
 // together or refused together.
 func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at *place) {
-	b := &batchAnswer{session: s, message: m, slots: make([]*outgoing, 0, len(msgs))}
-	requests := make([]request, len(msgs)) // in one piece, which lives until all are answered
-	jobs := make([]queue.Job, 0, len(msgs))
+	n := requests(msgs)
+	b := &batchAnswer{session: s, message: m, slots: make([]*outgoing, 0, n)}
+	all := make([]request, n) // in one piece, which lives until all are answered
+	jobs := make([]queue.Job, 0, n)
 	for i := range msgs {
 		switch msg := &msgs[i]; msg.Kind {
 		case envelope.Response:
 		case envelope.Invalid:
 			b.put(msg.ID, invalidRequest(msg))
 		default:
-			r := &requests[i]
+			r := &all[len(jobs)]
 			*r = request{Context: s.ctx, session: s, message: m, method: s.mux.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			if msg.Kind == envelope.Request {
 				r.slot = len(b.slots)
@@ -49,6 +50,16 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 		return
 	}
 	b.admit(jobs, at)
+}
+
+// requests counts what of msgs may want an answer.
+func requests(msgs []envelope.Message) (n int) {
+	for i := range msgs {
+		if msgs[i].Kind != envelope.Response {
+			n++
+		}
+	}
+	return n
 }
 
 // put fills the next slot with an error.
