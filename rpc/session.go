@@ -226,6 +226,8 @@ func faultError(f *envelope.Fault) *Error {
 type outgoing struct {
 	msg transport.Message
 	id  []byte // of the one request that it answers, or nil
+	// spared is how often in a row a large buffer was used for little.
+	spared int
 }
 
 var outgoings = sync.Pool{New: func() any {
@@ -244,12 +246,22 @@ func (o *outgoing) to(m *transport.Message) {
 	}
 }
 
-// free gives o back. A buffer that was used for something large is not kept.
+const (
+	// large is what a buffer may have without being looked at, huge what none may.
+	large, huge = 64 << 10, 4 << 20
+	// sparing is how often in a row a large buffer may be used for little.
+	sparing = 4
+)
+
+// free gives o back. A large buffer is kept as long as large messages need it.
 func (o *outgoing) free() {
-	body := o.msg.Body
-	if cap(body) > 64<<10 {
-		body = make([]byte, 0, 512)
+	body, spared := o.msg.Body, o.spared+1
+	if cap(body) <= large || len(body) >= cap(body)/4 {
+		spared = 0
 	}
-	o.msg, o.id = transport.Message{Body: body[:0]}, nil
+	if cap(body) > huge || spared > sparing {
+		body, spared = make([]byte, 0, 512), 0
+	}
+	*o = outgoing{msg: transport.Message{Body: body[:0]}, spared: spared}
 	outgoings.Put(o)
 }
