@@ -18,7 +18,8 @@ import (
 // file do what the library of the codec does, or report false and leave it to
 // the library: whatever is out of the ordinary, white space, and all errors.
 
-// appendPlain appends the JSON text of v.
+// appendPlain appends the JSON text of v. If it reports false, what it appended
+// is to be thrown away.
 func appendPlain(dst []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case int:
@@ -94,17 +95,17 @@ func appendListAt[T any](dst []byte, list *[]T, one appender[T]) ([]byte, bool) 
 	return appendList(dst, *list, one)
 }
 
-func appendList[T any](dst []byte, list []T, one appender[T]) (out []byte, ok bool) {
-	out = append(dst, '[')
+func appendList[T any](dst []byte, list []T, one appender[T]) (_ []byte, ok bool) {
+	dst = append(dst, '[')
 	for i, v := range list {
 		if i > 0 {
-			out = append(out, ',')
+			dst = append(dst, ',')
 		}
-		if out, ok = one(out, v); !ok {
+		if dst, ok = one(dst, v); !ok {
 			return dst, false
 		}
 	}
-	return append(out, ']'), true
+	return append(dst, ']'), true
 }
 
 func appendInt(dst []byte, n int) ([]byte, bool) { return strconv.AppendInt(dst, int64(n), 10), true }
@@ -233,17 +234,17 @@ func appendStruct(dst []byte, v reflect.Value) ([]byte, bool) {
 		return dst, false
 	}
 	fields := plainStructOf(v.Type())
-	out, ok := append(dst, '{'), len(fields) > 0
+	dst, ok := append(dst, '{'), len(fields) > 0
 	for i := range fields {
 		if i > 0 {
-			out = append(out, ',')
+			dst = append(dst, ',')
 		}
-		out = append(out, fields[i].quoted...)
-		if out, ok = appendPlain(out, v.Field(fields[i].index).Addr().Interface()); !ok {
+		dst = append(dst, fields[i].quoted...)
+		if dst, ok = appendPlain(dst, v.Field(fields[i].index).Addr().Interface()); !ok {
 			return dst, false
 		}
 	}
-	return append(out, '}'), ok
+	return append(dst, '}'), ok
 }
 
 // cutStruct is cutPlain for a pointer to a struct.

@@ -52,7 +52,7 @@ func oddRecords() []any {
 			Number int `json:"-"`
 		}{1},
 		struct {
-			Number int `json:"-,"`
+			Number int `json:"-,"` //nolint:staticcheck // odd on purpose
 		}{1},
 		struct {
 			Number int `json:",omitempty"`
@@ -62,7 +62,7 @@ func oddRecords() []any {
 		}{1},
 		struct {
 			Number int `json:"x"`
-			X      int `json:"x"`
+			X      int `json:"x"` //nolint:govet // odd on purpose
 		}{1, 2},
 		struct {
 			Number int
@@ -74,7 +74,7 @@ func oddRecords() []any {
 		struct{}{},
 		struct{ hidden int }{1},
 		struct {
-			hidden int `json:"x"`
+			hidden int `json:"x"` //nolint:govet,staticcheck // odd on purpose
 		}{1},
 		struct {
 			Number int `json:"a b"`
@@ -205,7 +205,10 @@ func FuzzEncodePlain(f *testing.F) {
 		r.In.X = x
 		for _, v := range []any{
 			n, &n, x, &x, s, &s, r.Yes, &r.Yes, r.Ints, &r.Ints, r.Floats, &r.Floats, r.Texts, &r.Texts, r, &r, &r.In,
-			record{}, &record{}, []int(nil), []float64{}, &[]string{},
+			record{},
+			&record{}, []int(nil),
+			[]float64{},
+			&[]string{},
 		} {
 			sameEncoded(t, v)
 		}

@@ -120,7 +120,16 @@ func TestCutString(t *testing.T) {
 		{`"a",1`, "a", ",1", true},
 		{`"a\n\"\u00e9\ud83d\ude00"]`, "a\n\"é😀", "]", true},
 		{`"` + long + `\n` + long + `"x`, long + "\n" + long, "x", true},
-		{raw: ``}, {raw: `"`}, {raw: `"a`}, {raw: `"a\`}, {raw: `"\x"`}, {raw: "\"\n\""}, {raw: `1`}, {raw: `"\ud83d"`}, {raw: "\"\xff\""}, {raw: "\"\\n\xff\""},
+		{raw: ``},
+		{raw: `"`},
+		{raw: `"a`},
+		{raw: `"a\`},
+		{raw: `"\x"`},
+		{raw: "\"\n\""},
+		{raw: `1`},
+		{raw: `"\ud83d"`},
+		{raw: "\"\xff\""},
+		{raw: "\"\\n\xff\""},
 	}
 	for _, c := range cases {
 		text, rest, ok := envelope.CutString([]byte(c.raw))
