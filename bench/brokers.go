@@ -151,7 +151,7 @@ func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d t
 	if err != nil {
 		return 0, err
 	}
-	server := rpc.NewServer(polyportMux(&service{}), nil)
+	server := rpc.NewServer(polyportMux(&service{}, nil), nil)
 	served := make(chan error, 1)
 	go func() { served <- server.ServeConn(conn) }()
 	defer func() {

@@ -6,6 +6,7 @@ require (
 	github.com/creachadair/jrpc2 v1.3.6
 	github.com/ethereum/go-ethereum v1.17.10
 	github.com/go-stomp/stomp/v3 v3.1.5
+	github.com/goccy/go-json v0.12.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/polyport/polyport v0.0.0-00010101000000-000000000000

@@ -17,19 +17,23 @@ func polyportPeers() []peer {
 	const module = "github.com/polyport/polyport"
 	return []peer{
 		{
-			name: "polyport-stomp", module: module, open: openPolyport("stomp://127.0.0.1:0"),
+			name: "polyport-stomp", module: module, open: openPolyport("stomp://127.0.0.1:0", nil),
 			how: "STOMP 1.2 over TCP; rpc.Handle, rpc.Call[R]",
+		},
+		{
+			name: "polyport-stomp-goccy", module: module, open: openPolyport("stomp://127.0.0.1:0", goccyCodec{}),
+			how: "the same with an rpc.Codec of github.com/goccy/go-json/v2",
 		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},
 		{
-			name: "polyport-mem", module: module, open: openPolyport("mem://"),
+			name: "polyport-mem", module: module, open: openPolyport("mem://", nil),
 			how: "the same on the mem wire in memory: compare with raw-json-mem",
 		},
 	}
 }
 
-func polyportMux(s *service) *rpc.Mux {
-	mux := rpc.NewMux(nil)
+func polyportMux(s *service, codec rpc.Codec) *rpc.Mux {
+	mux := rpc.NewMux(&rpc.MuxOptions{Codec: codec})
 	rpc.Handle(mux, "Math.Sum", func(_ context.Context, terms []float64) (float64, error) { return s.Sum(terms), nil })
 	rpc.Handle(mux, "Echo", func(_ context.Context, t text) (text, error) { return s.Echo(t), nil })
 	rpc.Handle(mux, "Note", func(_ context.Context, terms []float64) (any, error) {
@@ -39,8 +43,8 @@ func polyportMux(s *service) *rpc.Mux {
 	return mux
 }
 
-// openPolyport serves and calls by URL.
-func openPolyport(rawURL string) func(context.Context, *service) (client, error) {
+// openPolyport serves and calls by URL. A nil codec is the default.
+func openPolyport(rawURL string, codec rpc.Codec) func(context.Context, *service) (client, error) {
 	return func(ctx context.Context, s *service) (client, error) {
 		u, err := url.Parse(rawURL)
 		if err != nil {
@@ -51,9 +55,9 @@ func openPolyport(rawURL string) func(context.Context, *service) (client, error)
 			return nil, err
 		}
 		c := &polyportClient{}
-		c.serve(ctx, ln, s)
+		c.serve(ctx, ln, polyportMux(s, codec))
 		u.Host = ln.Addr().String()
-		c.Client, err = rpc.Dial(ctx, u.String(), nil)
+		c.Client, err = rpc.Dial(ctx, u.String(), &rpc.ClientOptions{Codec: codec})
 		if err != nil {
 			return nil, errors.Join(err, c.closing.Close())
 		}
@@ -68,7 +72,7 @@ func openPolyportMemTCP(ctx context.Context, s *service) (client, error) {
 		return nil, err
 	}
 	c := &polyportClient{}
-	c.serve(ctx, transport.NewListener(tcp, mem.Transport{}, nil), s)
+	c.serve(ctx, transport.NewListener(tcp, mem.Transport{}, nil), polyportMux(s, nil))
 	nc, err := dial(ctx, tcp.Addr())
 	if err != nil {
 		return nil, errors.Join(err, c.closing.Close())
@@ -87,9 +91,9 @@ type polyportClient struct {
 	closing closers
 }
 
-// serve serves s on ln until c is closed.
-func (c *polyportClient) serve(ctx context.Context, ln *transport.Listener, s *service) {
-	server := rpc.NewServer(polyportMux(s), nil)
+// serve serves mux on ln until c is closed.
+func (c *polyportClient) serve(ctx context.Context, ln *transport.Listener, mux *rpc.Mux) {
+	server := rpc.NewServer(mux, nil)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -158,8 +158,11 @@ func batches(ctx context.Context, r *rig, n int) error {
 
 // echoes is one caller that sends a text of size bytes and gets it back.
 func echoes(size int) func(ctx context.Context, r *rig, n int) error {
-	// A few characters need escapes, as in real text, and one is not ASCII.
-	const sample = "The quick brown fox said \"jumps\" to the lazy dog, twice – then slept.\n"
+	// As in English prose, one character in sixty needs an escape and hardly any
+	// is not ASCII.
+	const sample = "The quick brown fox jumped over the lazy dog and went to sleep. When it woke up again it was so hungry that\n" +
+		"it asked the dog: \"Is there anything left of yesterday?\" There was not – so it went out into the wood, to see\n" +
+		"what was there for a fox to eat, and came back late that night, as lazy as the dog had ever been.\n"
 	want := text{Text: strings.Repeat(sample, size/len(sample)+1)[:size]}
 	want.Text = strings.ToValidUTF8(want.Text, "?")
 	return func(ctx context.Context, r *rig, n int) error {

@@ -25,16 +25,17 @@ type batchAnswer struct {
 // receiveBatch sorts the elements of a batch. Its requests are admitted
 // together or refused together.
 func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at *place) {
-	b := &batchAnswer{session: s, message: m, slots: make([]*outgoing, 0, len(msgs))}
-	requests := make([]request, len(msgs)) // in one piece, which lives until all are answered
-	jobs := make([]queue.Job, 0, len(msgs))
+	n := requests(msgs)
+	b := &batchAnswer{session: s, message: m, slots: make([]*outgoing, 0, n)}
+	all := make([]request, n) // in one piece, which lives until all are answered
+	jobs := make([]queue.Job, 0, n)
 	for i := range msgs {
 		switch msg := &msgs[i]; msg.Kind {
 		case envelope.Response:
 		case envelope.Invalid:
 			b.put(msg.ID, invalidRequest(msg))
 		default:
-			r := &requests[i]
+			r := &all[len(jobs)]
 			*r = request{session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			r.Context, r.deadline = s.ctx, deadline(m, msg)
 			if r.method != nil && r.method.atOnce && msg.Kind == envelope.Notification {
@@ -54,6 +55,16 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 		return
 	}
 	b.admit(jobs, at)
+}
+
+// requests counts what of msgs may want an answer.
+func requests(msgs []envelope.Message) (n int) {
+	for i := range msgs {
+		if msgs[i].Kind != envelope.Response {
+			n++
+		}
+	}
+	return n
 }
 
 // put fills the next slot with an error.
@@ -207,7 +218,7 @@ func (b *batchAnswer) finish() {
 // quick reports whether all requests of a batch take little time.
 func quick(jobs []queue.Job) bool {
 	for _, j := range jobs {
-		if !j.(*request).method.quick() {
+		if m := j.(*request).method; m == nil || !m.quick.enough() {
 			return false
 		}
 	}

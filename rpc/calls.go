@@ -93,6 +93,13 @@ func (c *calls) wait() bool {
 	return len(c.waiting) > 0
 }
 
+// any reports whether any call was ever made.
+func (c *calls) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastID > 0
+}
+
 // begin gives ids to calls that are about to be sent, and lets them be
 // answered. It returns the epoch for sent.
 func (c *calls) begin(g *group, ws ...*waiter) (epoch uint64, err error) {

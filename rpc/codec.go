@@ -42,6 +42,9 @@ func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	case *stdjson.RawMessage:
 		return appendRaw(dst, *raw)
 	}
+	if dst, ok := appendPlain(dst, v); ok {
+		return dst, nil
+	}
 	b := writers.Get().(*bytes.Buffer)
 	*b = *bytes.NewBuffer(dst)
 	err := json.MarshalWrite(b, v)
@@ -65,12 +68,18 @@ func (jsonCodec) Decode(data []byte, v any) error {
 	if raw, ok := v.(*stdjson.RawMessage); ok {
 		return decodeRaw(data, raw)
 	}
+	if decodePlain(data, v) {
+		return nil
+	}
 	return json.Unmarshal(data, v)
 }
 
 func (jsonCodec) DecodeStrict(data []byte, v any) error {
 	if raw, ok := v.(*stdjson.RawMessage); ok {
 		return decodeRaw(data, raw)
+	}
+	if decodePlain(data, v) {
+		return nil
 	}
 	return json.Unmarshal(data, v, strict)
 }

@@ -52,8 +52,9 @@ type method struct {
 	// of all that waits in the queue. It must not wait for anything.
 	atOnce bool
 	// o says more of it, and is replaced whole.
-	o      atomic.Pointer[MethodOptions]
-	credit atomic.Int32 // for calls that took little time
+	o     atomic.Pointer[MethodOptions]
+	quick credit // for calls that took little time
+	brief credit // for calls that held up nobody, though they took some
 }
 
 // invoke decodes params, runs a handler and appends the JSON text of its result
@@ -63,23 +64,39 @@ type invoke func(ctx context.Context, params, dst []byte) ([]byte, error)
 const (
 	// little is about what it takes to have another goroutine do something.
 	little = 20 * time.Microsecond
-	// A call that took little earns 1, up to a most; one that did not costs much.
-	// With enough of it a method counts as quick.
-	most, much, enough = 32, 8, 16
+	// some is how long a call that is alone may keep others, which may come
+	// meanwhile, from being received: half a tick.
+	some = tick / 2
 )
 
-// took notes how long a call took.
-func (m *method) took(d time.Duration) {
-	switch n := m.credit.Load(); {
-	case d > little:
-		m.credit.Store(max(0, n-much))
+// took notes how long a call took. alone says whether no other was under way.
+func (m *method) took(d time.Duration, alone func() bool) {
+	m.quick.note(d <= little)
+	m.brief.note(d <= little || d <= some && alone())
+}
+
+// doubt makes the method prove itself again.
+func (m *method) doubt() {
+	m.quick.n.Store(0)
+	m.brief.n.Store(0)
+}
+
+// A credit is how well a method has proven itself: a good call earns 1, up to a
+// most, and a bad one costs much.
+type credit struct{ n atomic.Int32 }
+
+const most, much, enough = 32, 8, 16
+
+func (c *credit) note(good bool) {
+	switch n := c.n.Load(); {
+	case !good:
+		c.n.Store(max(0, n-much))
 	case n < most:
-		m.credit.Store(n + 1) // that it may lose a race does no harm
+		c.n.Store(n + 1) // that it may lose a race does no harm
 	}
 }
 
-// quick reports whether the method's calls take little time.
-func (m *method) quick() bool { return m != nil && m.credit.Load() >= enough }
+func (c *credit) enough() bool { return c.n.Load() >= enough }
 
 // add registers a method. It panics if the name cannot be used: that is a
 // mistake in the program.

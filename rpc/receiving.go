@@ -211,7 +211,7 @@ func (s *session) loop() {
 		if s.receiving.streak >= alone {
 			s.receiving.park()
 		}
-		m, err := s.receiving.next()
+		m, err := at.next()
 		switch {
 		case err == nil:
 			s.receive(m, at)
@@ -233,7 +233,36 @@ func (s *session) loop() {
 // A place is where requests that take little time may be served: on the loop.
 type place struct {
 	s     *session
-	taken bool // another loop has taken over
+	taken bool    // another loop has taken over
+	brief *method // of the last request, if it was served here because it was alone
+}
+
+// fits reports whether requests of m may be served here: they take little time,
+// or the one at hand is alone and takes some.
+func (p *place) fits(m *method) bool {
+	switch {
+	case m == nil:
+		return false
+	case m.quick.enough():
+		return true
+	case !m.brief.enough() || !p.s.alone():
+		return false
+	}
+	p.brief = m
+	return true
+}
+
+// next is what is received next. If that was there at once, it had to wait for
+// what was served here.
+func (p *place) next() (*transport.Message, error) {
+	m := p.brief
+	if m == nil {
+		return p.s.receiving.next()
+	}
+	p.brief = nil
+	began := time.Now()
+	defer func() { m.brief.note(time.Since(began) > little) }()
+	return p.s.receiving.next()
 }
 
 // A quickJob is one that has proven quick.

@@ -103,7 +103,7 @@ func (r *request) invoke(ctx context.Context, dst, params []byte) ([]byte, error
 	}
 	began := time.Now()
 	dst, err := m.invoke(ctx, params, dst)
-	m.took(time.Since(began))
+	m.took(time.Since(began), r.session.alone)
 	return dst, err
 }
 
@@ -126,7 +126,7 @@ func (r *request) exempt() int {
 
 func (r *request) way() *queue.Lane { return r.lane }
 
-func (r *request) doubt() { r.method.credit.Store(0) }
+func (r *request) doubt() { r.method.doubt() }
 
 // Drop is called when the request will never run: it was admitted, but the
 // connection or the queue has ended since. One that is not settled goes to

@@ -78,6 +78,13 @@ func (s *serving) done(n int) {
 	}
 }
 
+// alone reports whether a request that has a place is the only one.
+func (s *serving) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places <= 1
+}
+
 // drain admits no more and waits until what was admitted is answered.
 func (s *serving) drain(ctx context.Context) error {
 	s.mu.Lock()

@@ -159,7 +159,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	err := s.serving.admit(1, r.exempt(), m.Unsettled())
 	if err == nil {
 		s.enroll(r)
-		if r.method.quick() && at.serve(r, r) {
+		if at.fits(r.method) && at.serve(r, r) {
 			return
 		}
 		err = r.lane.Submit(r, r)
@@ -188,6 +188,11 @@ func (s *session) enroll(r *request) {
 		s.roll.add(r)
 	}
 }
+
+// alone reports whether nobody but a request that has a place needs somebody to
+// receive: no other request is under way, and this end makes no calls, of which
+// the handler's own may be one.
+func (s *session) alone() bool { return s.serving.alone() && !s.calls.any() }
 
 // drop counts a notification for which there was no place, and says so when
 // their number has doubled: a flood of them must not become one of records.
@@ -260,6 +265,8 @@ type outgoing struct {
 	msg    transport.Message
 	id     []byte              // of the one request that it answers, or nil
 	beside [4]transport.Header // room for what travels beside a call
+	// spared is how often in a row a large buffer was used for little.
+	spared int
 }
 
 var outgoings = sync.Pool{New: func() any {
@@ -278,15 +285,22 @@ func (o *outgoing) to(m *transport.Message) {
 	}
 }
 
-// free gives o back. A buffer that was used for something large is not kept.
+const (
+	// large is what a buffer may have without being looked at, huge what none may.
+	large, huge = 64 << 10, 4 << 20
+	// sparing is how often in a row a large buffer may be used for little.
+	sparing = 4
+)
+
+// free gives o back. A large buffer is kept as long as large messages need it.
 func (o *outgoing) free() {
-	body := o.msg.Body
-	if cap(body) > 64<<10 {
-		body = make([]byte, 0, 512)
+	body, spared := o.msg.Body, o.spared+1
+	if cap(body) <= large || len(body) >= cap(body)/4 {
+		spared = 0
 	}
-	if len(o.msg.Headers) > 0 {
-		clear(o.beside[:])
+	if cap(body) > huge || spared > sparing {
+		body, spared = make([]byte, 0, 512), 0
 	}
-	o.msg, o.id = transport.Message{Body: body[:0]}, nil
+	*o = outgoing{msg: transport.Message{Body: body[:0]}, spared: spared}
 	outgoings.Put(o)
 }

@@ -111,7 +111,7 @@ func (r *Reader) ReadInto(body []byte, n int) ([]byte, error) {
 	r.Discard(take)
 	for len(body) < n {
 		if len(body) == cap(body) {
-			grown := make([]byte, len(body), min(n, 2*cap(body)))
+			grown := make([]byte, len(body), min(n, 4*cap(body)))
 			copy(grown, body)
 			body = grown
 		}

@@ -3,6 +3,8 @@ package envelope
 import (
 	"bytes"
 	"math"
+	"sync"
+	"unicode/utf8"
 )
 
 // IsArray tells whether raw, a value without white space before it, is an
@@ -12,6 +14,44 @@ func IsArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
 // IsObject tells whether raw, a value without white space before it, is an
 // object. Nil is not.
 func IsObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
+
+// Number returns the length of the JSON number that raw begins with, or 0 if
+// there is none.
+func Number(raw []byte) int {
+	if len(raw) == 0 || raw[0] != '-' && raw[0]-'0' > 9 {
+		return 0
+	}
+	s := scanner{body: raw}
+	return max(0, s.scalar(0))
+}
+
+// CutString returns the text of the JSON string that raw begins with, and what
+// follows it; ok is false if there is none, or its text is not Unicode.
+func CutString(raw []byte) (text string, rest []byte, ok bool) {
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", raw, false
+	}
+	s := scanner{body: raw}
+	end, escaped := s.text(1)
+	if end < 0 {
+		return "", raw, false
+	}
+	if inner := raw[1 : end-1]; !escaped {
+		return string(inner), raw[end:], utf8.Valid(inner)
+	}
+	buf := scratch.Get().(*[]byte)
+	*buf, ok = unescape((*buf)[:0], raw[1:end-1])
+	text = string(*buf)
+	if cap(*buf) <= maxScratch {
+		scratch.Put(buf)
+	}
+	return text, raw[end:], ok
+}
+
+// scratch are buffers to unescape into, of up to maxScratch bytes.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxScratch = 4 << 20
 
 // Elements appends the elements of array to dst and returns the extended
 // slice. The elements are raw values that alias array. It is meant for a value

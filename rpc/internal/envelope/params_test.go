@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,5 +97,44 @@ func TestIsArrayIsObject(t *testing.T) {
 	}
 	if envelope.IsArray(nil) || envelope.IsObject(nil) {
 		t.Error("IsArray or IsObject of nil = true, want false")
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for raw, want := range map[string]int{
+		"": 0, "0": 1, "-": 0, "-0": 2, "12": 2, "12,": 2, "01": 0, "1.5e+7]": 6, "1.": 0, "1.x": 0, "1e": 0, "-a": 0, "+1": 0, "true": 0, `"1"`: 0, "[1]": 0,
+	} {
+		if got := envelope.Number([]byte(raw)); got != want {
+			t.Errorf("Number(%q) = %d, want %d", raw, got, want)
+		}
+	}
+}
+
+func TestCutString(t *testing.T) {
+	long := strings.Repeat("long ", 2000)
+	cases := []struct {
+		raw, text, rest string
+		ok              bool
+	}{
+		{`""`, "", "", true},
+		{`"a",1`, "a", ",1", true},
+		{`"a\n\"\u00e9\ud83d\ude00"]`, "a\n\"é😀", "]", true},
+		{`"` + long + `\n` + long + `"x`, long + "\n" + long, "x", true},
+		{raw: ``},
+		{raw: `"`},
+		{raw: `"a`},
+		{raw: `"a\`},
+		{raw: `"\x"`},
+		{raw: "\"\n\""},
+		{raw: `1`},
+		{raw: `"\ud83d"`},
+		{raw: "\"\xff\""},
+		{raw: "\"\\n\xff\""},
+	}
+	for _, c := range cases {
+		text, rest, ok := envelope.CutString([]byte(c.raw))
+		if ok != c.ok || ok && (text != c.text || string(rest) != c.rest) {
+			t.Errorf("CutString(%.40q) = %.40q, %q, %v, want %.40q, %q, %v", c.raw, text, rest, ok, c.text, c.rest, c.ok)
+		}
 	}
 }

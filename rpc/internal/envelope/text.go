@@ -124,10 +124,9 @@ func unescape(dst, text []byte) (extended []byte, ok bool) {
 	start := len(dst)
 	ok = true
 	for i := 0; i < len(text); {
-		c := text[i]
-		if c != '\\' {
-			dst = append(dst, c)
-			i++
+		if n := plain(text, i); n > i {
+			dst = append(dst, text[i:n]...)
+			i = n
 			continue
 		}
 		if text[i+1] != 'u' {
