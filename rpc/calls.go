@@ -219,6 +219,10 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 		if g, ok := c.blame(m, a); ok {
 			return g
 		}
+		if w := s.refusesMetadata(msg.Error); w != nil {
+			c.settle(w, a)
+			return nil
+		}
 	}
 	s.stats.stray.Add(1)
 	s.log.Debug("answer to no call", "id", string(msg.ID))

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -189,26 +188,7 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 	if !metadata {
 		return err
 	}
-	return c.learn(err, func() error { return c.call(ctx, x, method, params, result) })
-}
-
-// learn looks at what came of a call that had metadata. A peer that refuses the
-// first such call as invalid has not executed it; it gets the call again, without,
-// and no metadata ever after if that was what it did not like.
-func (c *Client) learn(err error, again func() error) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Code != CodeInvalidRequest || c.s.takesMetadata.Load() {
-		if OutcomeOf(err) == Answered {
-			c.s.takesMetadata.Store(true)
-		}
-		return err
-	}
-	c.s.refusesMetadata.Store(true)
-	err = again()
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidRequest {
-		c.s.refusesMetadata.Store(false)
-	}
-	return err
+	return c.s.learn(err, func() error { return c.call(ctx, x, method, params, result) })
 }
 
 // start sends a call. Its place in flight is held until finish.
@@ -236,16 +216,16 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	if err != nil {
 		return c.s.failed(method, err)
 	}
+	out := c.outgoing()
+	defer out.free()
+	metadata := c.accompany(ctx, out, x, c.s.mayMetadata())
+	w.metadata = metadata != nil
 	epoch, err := c.s.calls.begin(nil, w)
 	if err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	out := c.outgoing()
-	defer out.free()
 	out.msg.ReplyTo = replyTo
 	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
-	metadata := c.accompany(ctx, out, x, !c.s.refusesMetadata.Load())
-	w.metadata = metadata != nil
 	var digits [20]byte
 	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
 	if err != nil {
@@ -361,7 +341,7 @@ func (c *Client) notify(ctx context.Context, x *Invocation, method string, param
 	}
 	out := c.outgoing()
 	defer out.free()
-	metadata := c.accompany(ctx, out, x, c.s.takesMetadata.Load())
+	metadata := c.accompany(ctx, out, x, c.s.metadata.Load() == metadataTaken)
 	var err error
 	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params, metadata); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}

@@ -31,7 +31,7 @@ func Go[R any](ctx context.Context, c *Client, method string, params any) *queue
 		metadata := w.metadata
 		err := c.finish(ctx, w, method, &r)
 		if metadata {
-			err = c.learn(err, func() error { return c.call(ctx, nil, method, params, &r) })
+			err = c.s.learn(err, func() error { return c.call(ctx, nil, method, params, &r) })
 		}
 		complete(p, r, err)
 	}()

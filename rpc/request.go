@@ -41,6 +41,10 @@ func (r *request) Value(key any) any {
 // Run serves the request on a worker of the queue. Whatever the handler does,
 // the request is answered.
 func (r *request) Run(context.Context) {
+	if err := r.lapsed(); err != nil { // not all have waited under their own context
+		r.Drop(err)
+		return
+	}
 	out := newOutgoing()
 	out.id = r.msg.ID
 	whole := false
@@ -113,11 +117,12 @@ func wrapScalar(params []byte) []byte {
 
 func (r *request) doubt() { r.method.credit.Store(0) }
 
-// Drop is called when the request will never run: it was admitted, but the
-// connection or the queue has ended since. One that is not settled goes to
-// whoever is next.
+// Drop is called when the request will never run: it was admitted, but its
+// caller has given up since, or the connection or the queue has ended. In the
+// latter case one that is not settled goes to whoever is next.
 func (r *request) Drop(err error) {
-	if r.message.Unsettled() && r.batch == nil {
+	if r.message.Unsettled() && r.batch == nil && (r.lapsed() == nil || r.session.ctx.Err() != nil) {
+		r.end(&errHandled)
 		r.session.roll.remove(r)
 		r.session.serving.leave(1)
 		r.session.serving.done(1)
@@ -135,7 +140,7 @@ func (r *request) Drop(err error) {
 
 // done hands over the answer, or nil where none is due.
 func (r *request) done(out *outgoing) {
-	r.end(errHandled)
+	r.end(&errHandled)
 	r.session.roll.remove(r)
 	if r.batch != nil {
 		r.batch.done(r, out)

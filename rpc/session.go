@@ -44,9 +44,8 @@ type session struct {
 	parked    parked
 	scratch   []envelope.Message // of the goroutine that receives
 	stats     counters
-	closing   atomic.Bool // by Client.Close
-	// takesMetadata and refusesMetadata say what the peer has shown of itself.
-	takesMetadata, refusesMetadata atomic.Bool
+	closing   atomic.Bool  // by Client.Close
+	metadata  atomic.Int32 // what the peer has shown of itself; see learn
 }
 
 type counters struct {
@@ -163,7 +162,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		s.serving.leave(1)
 		s.serving.done(1)
 	}
-	if m.Unsettled() {
+	if m.Unsettled() && r.lapsed() == nil {
 		return // whoever is next will get it
 	}
 	if msg.Kind == envelope.Notification {
