@@ -19,6 +19,9 @@ type waiter struct {
 	sent   bool
 	// metadata says that the request went with some.
 	metadata bool
+	// future gets the answer of a call that nobody waits for by ready, if it is
+	// not nil.
+	future interface{ deliver(a answer) }
 }
 
 // An answer is what a response held, or why there is none.
@@ -52,6 +55,7 @@ type calls struct {
 	epoch   uint64 // how often the connection was lost
 	lost    error  // why, the last time
 	closed  error  // why no more calls can be made
+	passive bool   // whoever waits for the last answer could not have received it
 }
 
 func (c *calls) init(limit int) {
@@ -143,6 +147,11 @@ func (c *calls) abandon(w *waiter) bool {
 // settle gives a waiter its answer. It needs mu.
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)
+	if w.future != nil {
+		c.passive = true
+		w.future.deliver(a)
+		return
+	}
 	w.answer = a
 	if w.group == nil {
 		w.ready <- struct{}{}
@@ -196,8 +205,9 @@ func (c *calls) close(err error) {
 func (s *session) answered(m *transport.Message, msg *envelope.Message) {
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()
+	s.calls.passive = false
 	s.match(m, msg)
-	if s.receiving.streak++; len(s.calls.waiting) > 0 || !s.owned {
+	if s.receiving.streak++; len(s.calls.waiting) > 0 || !s.owned || s.calls.passive {
 		s.receiving.streak = 0
 	}
 }

@@ -176,37 +176,36 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 	if x != nil {
 		beside = &x.Invocation
 	}
-	w, err := c.start(ctx, beside, method, params)
-	if err != nil {
+	w := c.s.calls.spare.Get().(*waiter)
+	if err := c.start(ctx, w, beside, method, params); err != nil {
+		c.s.calls.spare.Put(w)
 		return err
 	}
 	if x != nil && x.started != nil {
 		x.started()
 	}
 	metadata := w.metadata
-	err = c.finish(ctx, w, method, result)
+	err := c.finish(ctx, w, method, result)
 	if !metadata {
 		return err
 	}
 	return c.s.learn(err, func() error { return c.call(ctx, x, method, params, result) })
 }
 
-// start sends a call. Its place in flight is held until finish.
-func (c *Client) start(ctx context.Context, x *Invocation, method string, params any) (*waiter, error) {
+// start sends a call that w waits for. Its place in flight is held until finish.
+func (c *Client) start(ctx context.Context, w *waiter, x *Invocation, method string, params any) error {
 	calls := &c.s.calls
 	if ctx.Err() != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
+		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
 	if err := calls.reserve(ctx, 1); err != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	w := calls.spare.Get().(*waiter)
 	if err := c.send(ctx, w, x, method, params); err != nil {
 		calls.release(1)
-		calls.spare.Put(w)
-		return nil, err
+		return err
 	}
-	return w, nil
+	return nil
 }
 
 // send encodes and sends the request that w waits for. If w was answered in
