@@ -93,8 +93,10 @@ func (c *Invocation) Get(name string) string {
 }
 
 // Set sends a text along with an outgoing call, in place of an earlier one of
-// that name. Where it cannot be sent it is left out. On an incoming call it
-// changes what further interceptors see.
+// that name. A Plain client leaves it out, and so do others where the peer refuses
+// metadata; a name or a text that the wire cannot carry, such as the name of a
+// header of its own, fails the call, as one that was not sent. On an incoming call
+// Set changes what further interceptors see.
 func (c *Invocation) Set(name, value string) {
 	c.beside = slices.Clone(c.beside) // on an incoming call they are the message's
 	for i := range c.beside {
