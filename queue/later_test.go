@@ -3,6 +3,8 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,4 +92,19 @@ func TestResolveLaterFails(t *testing.T) {
 			t.Errorf("Get() = %v, want a PanicError", err)
 		}
 	}
+}
+
+func ExamplePromise_ResolveLater() {
+	p := queue.NewPromise[int]()
+	p.ResolveLater(func() (int, error) {
+		fmt.Println("decoding")
+		return strconv.Atoi("7")
+	})
+	<-p.Future().Done()
+	fmt.Println("done")
+	fmt.Println(p.Future().Get(context.Background()))
+	// Output:
+	// done
+	// decoding
+	// 7 <nil>
 }
