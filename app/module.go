@@ -1,14 +1,17 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/rpc/intercept"
 )
 
 // Module is the whole server. It needs a [Config] and an [Output] in the
@@ -100,5 +103,15 @@ type RPCResult struct {
 func NewRPC(p RPCParams) RPCResult {
 	c := p.Config.WithDefaults()
 	q := queue.New(&queue.Options{Depth: c.Queue.Depth, Workers: c.Queue.Workers, Logger: p.Log})
-	return RPCResult{Queue: q, Server: rpc.NewServer(p.Mux, &rpc.ServerOptions{Queue: q, Limits: c.Limits.RPC(), Logger: p.Log})}
+	o := &rpc.ServerOptions{Queue: q, Limits: c.Limits.RPC(), Logger: p.Log, Interceptors: interceptors(p.Log)}
+	return RPCResult{Queue: q, Server: rpc.NewServer(p.Mux, o)}
+}
+
+// interceptors log each call where the level is debug, and cost nothing where it is
+// not. Panics are logged and answered without them.
+func interceptors(log *slog.Logger) []rpc.Interceptor {
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return nil
+	}
+	return []rpc.Interceptor{intercept.Logging(&intercept.LoggingOptions{Logger: log, Slow: time.Second})}
 }

@@ -14,8 +14,9 @@ import (
 //
 // All methods may be called from any goroutine. A Future must not be copied.
 type Future[T any] struct {
-	// complete is set last, when val and err will change no more.
+	// complete is set last, when val and err will change no more, save by later.
 	complete atomic.Bool
+	later    *later[T] // nil if val and err are the result
 
 	mu       sync.Mutex // protects the fields below, and val and err until complete is set
 	val      T
@@ -56,7 +57,7 @@ func (f *Future[T]) Done() <-chan struct{} {
 // tells the two apart.
 func (f *Future[T]) Get(ctx context.Context) (T, error) {
 	if f.complete.Load() {
-		return f.val, f.err
+		return f.result()
 	}
 	select {
 	case <-f.Done():
@@ -66,7 +67,7 @@ func (f *Future[T]) Get(ctx context.Context) (T, error) {
 			return zero, &waitError{err: ctx.Err(), cause: context.Cause(ctx)}
 		}
 	}
-	return f.val, f.err
+	return f.result()
 }
 
 // TryGet returns the result if ok, and zeroes if the future is not complete.
@@ -74,7 +75,8 @@ func (f *Future[T]) TryGet() (v T, err error, ok bool) { //nolint:revive // ok g
 	if !f.complete.Load() {
 		return v, nil, false
 	}
-	return f.val, f.err, true
+	v, err = f.result()
+	return v, err, true
 }
 
 // Cancel completes the future at once, with an error that wraps [ErrCanceled]
@@ -135,8 +137,12 @@ func (f *Future[T]) finish(v T, err error) *sub[T] {
 
 // tell calls the subscribers, the latest first.
 func (f *Future[T]) tell(subs *sub[T]) {
+	if subs == nil {
+		return
+	}
+	v, err := f.result()
 	for s := subs; s != nil; s = s.next {
-		s.fn(f.val, f.err)
+		s.fn(v, err)
 	}
 }
 
@@ -145,7 +151,7 @@ func (f *Future[T]) subscribe(s *sub[T], fn func(T, error)) {
 	f.mu.Lock()
 	if f.complete.Load() {
 		f.mu.Unlock()
-		fn(f.val, f.err)
+		fn(f.result())
 		return
 	}
 	s.fn, s.on, s.next = fn, true, f.subs

@@ -55,7 +55,7 @@ func (b *Batch) Len() int { return len(b.items) }
 // future alone. ctx bounds all.
 func (c *Client) Do(ctx context.Context, b *Batch) error {
 	if len(c.s.interceptors) > 0 {
-		return c.intercepted(ctx, &outgoingCall{Invocation: Invocation{Method: "batch", Params: b}, batch: b})
+		return c.interceptedBatch(ctx, b)
 	}
 	return c.sendAll(ctx, nil, b)
 }
@@ -143,7 +143,7 @@ func (c *Client) sendBatch(ctx context.Context, x *Invocation, items []item, g *
 		}
 		out.msg.CorrelationID = g.id
 	}
-	metadata := c.accompany(ctx, out, x, c.s.takesMetadata.Load())
+	metadata := c.accompany(ctx, out, x, c.s.metadata.Load() == metadataTaken)
 	var failure *CallError
 	if out.msg.Body, err = c.appendBatch(out.msg.Body, items, ws, metadata); err != nil {
 		failure = notSentBatch(err)

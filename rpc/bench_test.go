@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 )
 
@@ -107,4 +110,65 @@ func callers(b *testing.B, call func() error) {
 			}
 		}
 	})
+}
+
+// BenchmarkFuture is BenchmarkSequential with a typed future for each call.
+func BenchmarkFuture(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	for b.Loop() {
+		if sum, err := rpc.Go[float64](b.Context(), c, "Math.Sum", params).Get(b.Context()); err != nil || sum != 6 {
+			b.Fatal(sum, err)
+		}
+	}
+}
+
+// BenchmarkFutures64 is BenchmarkCallers64 with futures, and BenchmarkFutures100
+// one caller that has a hundred under way.
+func BenchmarkFutures64(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	callers(b, func() error {
+		_, err := rpc.Go[float64](b.Context(), c, "Math.Sum", params).Get(b.Context())
+		return err
+	})
+}
+
+func BenchmarkFutures100(b *testing.B) {
+	c := benchClient(b)
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	for b.Loop() {
+		var futures [100]*queue.Future[float64]
+		for i := range futures {
+			futures[i] = rpc.Go[float64](b.Context(), c, "Math.Sum", params)
+		}
+		for _, f := range futures {
+			if _, err := f.Get(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkInterceptors is BenchmarkSequential with interceptors at both ends
+// that do nothing.
+func BenchmarkInterceptors(b *testing.B) {
+	for _, n := range []int{0, 1, 3} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			through := func(ctx context.Context, c *rpc.Invocation) error { return c.Next(ctx) }
+			chain := slices.Repeat([]rpc.Interceptor{through}, n)
+			c := serve(b, stompTCP, sums(), &rpc.ServerOptions{Interceptors: chain}).client(&rpc.ClientOptions{Interceptors: chain})
+			params := []int{1, 2, 3}
+			b.ReportAllocs()
+			for b.Loop() {
+				var sum float64
+				if err := c.Call(b.Context(), "Math.Sum", params, &sum); err != nil || sum != 6 {
+					b.Fatal(sum, err)
+				}
+			}
+		})
+	}
 }

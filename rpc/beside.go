@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -30,11 +31,18 @@ func (c *Client) beside(ctx context.Context, dst []transport.Header, x *Invocati
 		return dst
 	}
 	if d, ok := ctx.Deadline(); ok {
-		ms := max(0, time.Until(d).Milliseconds()) + slack
-		dst = append(dst, transport.Header{Name: headerTimeout, Value: strconv.FormatInt(ms, 10)})
+		ms := time.Until(d).Milliseconds()
+		if r, ok := ctx.Value(requestKey{}).(*request); !ok || !d.Equal(r.deadline) {
+			ms += slack // which the deadline of a request that is being served has already
+		}
+		dst = append(dst, transport.Header{Name: headerTimeout, Value: strconv.FormatInt(max(1, ms), 10)})
 	}
 	if x != nil {
-		dst = append(dst, x.beside...)
+		for _, h := range x.beside {
+			if h.Name != headerTimeout && h.Name != metadataTimeout { // an interceptor that hands on all it got
+				dst = append(dst, h)
+			}
+		}
 	}
 	return dst
 }
@@ -100,14 +108,78 @@ func timeout(text string) time.Time {
 	return time.Now().Add(time.Duration(ms) * time.Millisecond)
 }
 
+// mostBeside is how many texts of a request's metadata interceptors get to see:
+// a message may be large, and finding a text takes longer the more there are.
+const mostBeside = 64
+
 // beside returns what travelled beside the request.
 func (r *request) beside() []transport.Header {
 	beside := slices.Clip(r.message.Headers)
+	n := 0
 	envelope.Members(r.msg.Metadata, func(name, value []byte) bool {
 		if v := envelope.Text(value); v != nil {
 			beside = append(beside, transport.Header{Name: string(name), Value: string(v)})
+			n++
 		}
-		return true
+		return n < mostBeside
 	})
 	return beside
+}
+
+// What a session knows of how its peer takes metadata.
+const (
+	metadataUnknown int32 = iota
+	metadataTaken
+	metadataSuspect // a call is being made again without
+	metadataRefused
+)
+
+// mayMetadata reports whether a call may have metadata.
+func (s *session) mayMetadata() bool { return s.metadata.Load() <= metadataTaken }
+
+// learn looks at what came of a call that had metadata. A peer that refuses the
+// first such call as invalid has not executed it; it gets the call again, without,
+// and no metadata ever after if that was what it did not like.
+func (s *session) learn(err error, again func() error) error {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case OutcomeOf(err) != Answered:
+		return err
+	case !ok || e.Code != CodeInvalidRequest:
+		if s.metadata.Load() != metadataRefused {
+			s.metadata.Store(metadataTaken)
+		}
+		return err
+	case s.metadata.Load() == metadataTaken:
+		return err
+	}
+	s.metadata.CompareAndSwap(metadataUnknown, metadataSuspect)
+	err = again()
+	e, ok = errors.AsType[*Error](err)
+	refused := OutcomeOf(err) == Answered && (!ok || e.Code != CodeInvalidRequest)
+	switch {
+	case !refused:
+		s.metadata.CompareAndSwap(metadataSuspect, metadataUnknown)
+	case s.metadata.Load() != metadataTaken: // what another call has shown since
+		s.metadata.Store(metadataRefused)
+	}
+	return err
+}
+
+// refusesMetadata finds the call that an error without an id can only mean: the
+// specification (section 5) has peers forget the id of an invalid request, and the
+// only call that waits may be one to them, with metadata. It needs calls.mu.
+func (s *session) refusesMetadata(fault []byte) *waiter {
+	if len(s.calls.waiting) != 1 || s.metadata.Load() != metadataUnknown {
+		return nil
+	}
+	for _, w := range s.calls.waiting {
+		if !w.metadata || w.group != nil {
+			break
+		}
+		if e, ok := errors.AsType[*Error](decodeError(s.codec, fault)); ok && e.Code == CodeInvalidRequest {
+			return w
+		}
+	}
+	return nil
 }

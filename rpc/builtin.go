@@ -28,4 +28,5 @@ func (r *request) runAtOnce() {
 	out := newOutgoing()
 	out.msg.Body = r.appendAnswer(out.msg.Body)
 	out.free()
+	r.end(&errHandled)
 }

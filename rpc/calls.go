@@ -21,6 +21,9 @@ type waiter struct {
 	gathered bool
 	// metadata says that the request went with some.
 	metadata bool
+	// future gets the answer of a call that nobody waits for by ready, if it is
+	// not nil.
+	future interface{ deliver(a answer) }
 }
 
 // An answer is what a response held, or why there is none.
@@ -55,6 +58,7 @@ type calls struct {
 	epoch   uint64 // how often the connection was lost
 	lost    error  // why, the last time
 	closed  error  // why no more calls can be made
+	passive bool   // whoever waits for the last answer could not have received it
 }
 
 func (c *calls) init(limit int) {
@@ -172,6 +176,11 @@ func (c *calls) fail(err error, o Outcome, ws ...*waiter) {
 // settle gives a waiter its answer. It needs mu.
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)
+	if w.future != nil {
+		c.passive = true
+		w.future.deliver(a)
+		return
+	}
 	w.answer = a
 	if w.ready != nil {
 		w.ready <- struct{}{}
@@ -234,8 +243,9 @@ func (c *calls) close(err error) {
 func (s *session) answered(m *transport.Message, msg *envelope.Message) {
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()
+	s.calls.passive = false
 	s.match(m, msg)
-	if s.receiving.streak++; len(s.calls.waiting) > 0 || !s.owned {
+	if s.receiving.streak++; len(s.calls.waiting) > 0 || !s.owned || s.calls.passive {
 		s.receiving.streak = 0
 	}
 }
@@ -256,6 +266,10 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	} else if msg.Result == nil && (msg.ID == nil || string(msg.ID) == "null") {
 		if g, ok := c.blame(m, a); ok {
 			return g
+		}
+		if w := s.refusesMetadata(msg.Error); w != nil {
+			c.settle(w, a)
+			return nil
 		}
 	}
 	s.stats.stray.Add(1)

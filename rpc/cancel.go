@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"sync"
@@ -15,10 +15,10 @@ import (
 )
 
 // errHandled ends the context of a handler that has returned.
-var errHandled = errors.New("rpc: the request has been handled")
+var errHandled = fmt.Errorf("rpc: the request has been handled: %w", context.Canceled)
 
 // errCancelled ends the context of a handler whose caller gave up.
-var errCancelled = errors.New("rpc: cancelled by the caller")
+var errCancelled = fmt.Errorf("rpc: cancelled by the caller: %w", context.Canceled)
 
 // A life is the part of a request that is its context: how long it lasts. It
 // costs nothing to speak of until somebody wants to be told of its end.
@@ -92,14 +92,27 @@ func (l *life) tell() *told {
 	return t
 }
 
-// end ends it. The first cause counts.
-func (l *life) end(cause error) {
-	if !l.over.CompareAndSwap(nil, &cause) {
+// end ends it. The first cause counts; it is a pointer to a variable of the
+// package, lest each request cost an allocation.
+func (l *life) end(cause *error) {
+	if !l.over.CompareAndSwap(nil, cause) {
 		return
 	}
 	if t := l.told.Load(); t != nil {
-		t.stop(cause)
+		t.stop(*cause)
 	}
+}
+
+// lapsed returns why nobody waits for the answer any more, as far as that is the
+// caller's doing, or nil.
+func (l *life) lapsed() error {
+	switch {
+	case l.over.Load() != nil:
+		return errCancelled
+	case !l.deadline.IsZero() && !time.Now().Before(l.deadline):
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // A roll is the requests of a peer that are neither answered nor dropped, so
@@ -171,7 +184,7 @@ func init() {
 		r := ctx.Value(requestKey{}).(*request)
 		found := r.session.roll.find(p.ID, r.message.ReplyTo)
 		if found != nil {
-			found.end(errCancelled)
+			found.end(&errCancelled)
 		}
 		return strconv.AppendBool(dst, found != nil), nil
 	}})
@@ -180,11 +193,12 @@ func init() {
 // takeBack tells the peer that nobody waits for the answers to calls any more.
 // It is a hint, so it waits for nothing.
 func (c *Client) takeBack(ctx context.Context, ws ...*waiter) {
-	if c.s.plain || len(ws) == 0 {
-		return
+	if c.s.plain || len(ws) == 0 || c.s.conn.Info().Lockstep {
+		return // on such a wire nothing may be sent before the answer has come
 	}
 	out := c.outgoing()
 	defer out.free()
+	out.msg.Durable = false
 	var err error
 	if out.msg.ReplyTo, err = c.replyAddress(ctx); err != nil {
 		return

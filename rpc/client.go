@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -185,8 +184,9 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 	if x != nil {
 		beside = &x.Invocation
 	}
-	w, err := c.start(ctx, beside, method, params)
-	if err != nil {
+	w := c.s.calls.spare.Get().(*waiter)
+	if err := c.start(ctx, w, beside, method, params); err != nil {
+		c.s.calls.spare.Put(w)
 		return err
 	}
 	if x != nil && x.started != nil {
@@ -195,41 +195,20 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 	return c.finish(ctx, w, method, result, func() error { return c.call(ctx, x, method, params, result) })
 }
 
-// learn looks at what came of a call that had metadata. A peer that refuses the
-// first such call as invalid has not executed it; it gets the call again, without,
-// and no metadata ever after if that was what it did not like.
-func (c *Client) learn(err error, again func() error) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Code != CodeInvalidRequest || c.s.takesMetadata.Load() {
-		if OutcomeOf(err) == Answered {
-			c.s.takesMetadata.Store(true)
-		}
-		return err
-	}
-	c.s.refusesMetadata.Store(true)
-	err = again()
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidRequest {
-		c.s.refusesMetadata.Store(false)
-	}
-	return err
-}
-
-// start sends a call. Its place in flight is held until finish.
-func (c *Client) start(ctx context.Context, x *Invocation, method string, params any) (*waiter, error) {
+// start sends a call that w waits for. Its place in flight is held until finish.
+func (c *Client) start(ctx context.Context, w *waiter, x *Invocation, method string, params any) error {
 	calls := &c.s.calls
 	if ctx.Err() != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
+		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
 	if err := calls.reserve(ctx, 1); err != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	w := calls.spare.Get().(*waiter)
 	if err := c.send(ctx, w, x, method, params); err != nil {
 		calls.release(1)
-		calls.spare.Put(w)
-		return nil, err
+		return err
 	}
-	return w, nil
+	return nil
 }
 
 // send encodes and sends the request that w waits for. If w was answered in
@@ -239,23 +218,14 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	if err != nil {
 		return c.s.failed(method, err)
 	}
-	epoch, err := c.s.calls.begin(nil, w)
-	if err != nil {
-		return &CallError{Method: method, Outcome: NotSent, Err: err}
-	}
 	out := c.outgoing()
 	out.msg.ReplyTo = replyTo
-	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
-	metadata := c.accompany(ctx, out, x, !c.s.refusesMetadata.Load())
-	w.metadata = metadata != nil
-	var digits [20]byte
-	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
-	if err != nil {
+	epoch, err := c.begin(ctx, out, w, x, method, params)
+	switch {
+	case err != nil:
 		out.free()
-		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
-	}
-	if c.gathers() {
+	case c.gathers():
 		c.s.gather.add(out, w, epoch)
 		return nil
 	}
@@ -268,6 +238,22 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	}
 	c.s.calls.sent(epoch, w)
 	return nil
+}
+
+// begin makes out the request that w waits for, and lets it be answered.
+func (c *Client) begin(ctx context.Context, out *outgoing, w *waiter, x *Invocation, method string, params any) (epoch uint64, err error) {
+	metadata := c.accompany(ctx, out, x, c.s.mayMetadata())
+	w.metadata = metadata != nil
+	if epoch, err = c.s.calls.begin(nil, w); err != nil {
+		return 0, err
+	}
+	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
+	var digits [20]byte
+	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
+	if err != nil {
+		c.s.calls.abandon(w)
+	}
+	return epoch, err
 }
 
 // outgoing returns a message to whom the client calls.
@@ -311,7 +297,7 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 	}
 	err := c.decode(a, method, result)
 	if metadata {
-		err = c.learn(err, again)
+		err = c.s.learn(err, again)
 	}
 	return err
 }
@@ -387,7 +373,7 @@ func (c *Client) notify(ctx context.Context, x *Invocation, method string, param
 	}
 	out := c.outgoing()
 	defer out.free()
-	metadata := c.accompany(ctx, out, x, c.s.takesMetadata.Load())
+	metadata := c.accompany(ctx, out, x, c.s.metadata.Load() == metadataTaken)
 	var err error
 	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params, metadata); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}

@@ -31,7 +31,25 @@
 // A call ends in one of three ways, which [OutcomeOf] tells apart. Answered:
 // the error is nil, an [*Error] that the server sent, or a [*ResultError]. Not
 // sent: nothing left, so calling again is safe. Unknown: the request left and
-// no answer came. Nothing is ever sent twice, here or below.
+// no answer came. Nothing is ever sent twice, here or below, save for one call that
+// a peer refused as invalid because of its metadata, and so has not executed.
+//
+// # Deadlines and cancels
+//
+// The deadline of a call's context travels with the call, as a timeout, so that the
+// context of its handler ends with it, and those of the calls that the handler
+// makes. A caller that gives up earlier sends rpc.cancel: a hint, which is not
+// waited for. A request whose caller has given up before its turn came is answered
+// with [CodeCancelled] or [CodeDeadline] and never run. The timeout is in a header
+// of the message; where the wire has none it is in the member metadata of the
+// request, unless the peer refuses that. Plain in the options sends none of it.
+//
+// # Interceptors
+//
+// An [Interceptor] stands around calls, both those that are made and those that
+// are served. It may refuse, answer in place of the handler, try again, change the
+// context, and send texts beside the call, such as the context of a trace. Ready
+// ones are in rpc/intercept and rpc/rpcotel.
 //
 // # The path of a message
 //

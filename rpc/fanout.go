@@ -111,8 +111,9 @@ func (c *Client) doEach(ctx context.Context, x *Invocation, items []item, ws []*
 
 // exchange makes one call and returns its answer as it is.
 func (c *Client) exchange(ctx context.Context, x *Invocation, method string, params any) answer {
-	w, err := c.start(ctx, x, method, params)
-	if err != nil {
+	w := c.s.calls.spare.Get().(*waiter)
+	if err := c.start(ctx, w, x, method, params); err != nil {
+		c.s.calls.spare.Put(w)
 		e, _ := err.(*CallError)
 		return answer{err: e.Err, outcome: e.Outcome}
 	}

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/polyport/polyport/queue"
 )
@@ -14,29 +16,81 @@ import (
 //
 // Go waits only for a place in flight and room in the send buffer, within ctx,
 // and for what interceptors do before the request is sent.
+//
+// The future is complete when the answer has come. The result is decoded by
+// whoever asks for it first.
 func Go[R any](ctx context.Context, c *Client, method string, params any) *queue.Future[R] {
-	if len(c.s.interceptors) > 0 {
-		return goIntercepted[R](ctx, c, method, params)
+	if len(c.s.interceptors) > 0 || c.gathers() || !c.s.conn.Info().Headers && !c.s.plain {
+		return goWaiting[R](ctx, c, method, params)
 	}
-	w, err := c.start(ctx, nil, method, params)
-	if err != nil {
+	f := &pending[R]{client: c, method: method, ctx: ctx}
+	f.waiter.future = f
+	if err := c.start(ctx, &f.waiter, nil, method, params); err != nil {
 		return queue.Failed[R](err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := queue.NewPromise[R]()
-	p.OnCancel(cancel)
-	go func() {
-		defer cancel(nil)
-		var r R
-		err := c.finish(ctx, w, method, &r, func() error { return c.call(ctx, nil, method, params, &r) })
-		complete(p, r, err)
-	}()
-	return p.Future()
+	c.s.receiving.follow()
+	f.OnCancel(f.cancelled)
+	if ctx.Done() != nil {
+		unwatch := context.AfterFunc(ctx, f.expired)
+		f.unwatch.Store(&unwatch)
+		if f.answered.Load() {
+			unwatch()
+		}
+	}
+	return f.Future()
 }
 
-// goIntercepted is Go with interceptors: they run around the whole call, so on
-// the goroutine that waits for the answer.
-func goIntercepted[R any](ctx context.Context, c *Client, method string, params any) *queue.Future[R] {
+// A pending is a call behind a future, for which no goroutine waits.
+type pending[R any] struct {
+	queue.Promise[R]
+	waiter
+
+	client   *Client
+	method   string
+	ctx      context.Context
+	unwatch  atomic.Pointer[func() bool]
+	answered atomic.Bool
+}
+
+// deliver gets the answer. It is called with the lock of the calls held.
+func (f *pending[R]) deliver(a answer) {
+	f.client.s.calls.release(1)
+	f.answered.Store(true)
+	if unwatch := f.unwatch.Load(); unwatch != nil {
+		(*unwatch)()
+	}
+	f.ResolveLater(func() (r R, err error) {
+		err = f.client.decode(a, f.method, &r)
+		return r, err
+	})
+}
+
+// expired is called when ctx has ended.
+func (f *pending[R]) expired() {
+	c := f.client
+	if c.s.calls.abandon(&f.waiter) {
+		c.s.calls.release(1)
+		f.Reject(&CallError{Method: f.method, Outcome: Unknown, Err: context.Cause(f.ctx)})
+		c.takeBack(noWait, &f.waiter)
+	}
+}
+
+// cancelled is called when the future has been canceled.
+func (f *pending[R]) cancelled(error) {
+	c := f.client
+	if unwatch := f.unwatch.Load(); unwatch != nil {
+		(*unwatch)()
+	}
+	if c.s.calls.abandon(&f.waiter) {
+		c.s.calls.release(1)
+		c.takeBack(noWait, &f.waiter)
+	}
+}
+
+// goWaiting is Go with a goroutine that waits for the answer: interceptors run
+// around the whole call, and one that a peer refuses for its metadata is made
+// again.
+func goWaiting[R any](ctx context.Context, c *Client, method string, params any) *queue.Future[R] {
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := queue.NewPromise[R]()
 	p.OnCancel(cancel)
@@ -44,15 +98,28 @@ func goIntercepted[R any](ctx context.Context, c *Client, method string, params 
 	start := func() {
 		select {
 		case started <- struct{}{}:
-		default: // an interceptor makes the call again
+		default: // it is made again
 		}
 	}
 	go func() {
-		defer cancel(nil)
-		defer start()
 		var r R
-		err := c.intercepted(ctx, &outgoingCall{Invocation: Invocation{Method: method, Params: params, Result: &r}, started: start})
-		complete(p, r, err)
+		var err error
+		returned := false
+		defer func() {
+			if !returned {
+				v := recover()
+				if v == nil {
+					v = queue.ErrGoexit
+				}
+				err = &queue.PanicError{Value: v, Stack: debug.Stack()}
+			}
+			complete(p, r, err)
+			cancel(nil)
+			start()
+		}()
+		o := &outgoingCall{Invocation: Invocation{Method: method, Params: params, Result: &r}, started: start}
+		err = c.intercepted(ctx, o)
+		returned = true
 	}()
 	<-started
 	return p.Future()

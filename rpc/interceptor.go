@@ -13,7 +13,10 @@ import (
 // An Interceptor stands around calls, those that this end makes and those that
 // it serves: it does what it likes before and after [Invocation.Next], which makes the
 // call and returns what came of it. One that does not call Next answers in its
-// place. It may call Next again. It is called by many goroutines at once.
+// place. It may call Next again, but not for a batch, which is sent once. It is
+// called by many goroutines at once. A panic of one is like that of a handler if
+// the call is an incoming one, and else the caller's; it is a PanicError of package queue
+// in the futures of [Go].
 //
 // What it returns is what the next one out gets, and in the end the caller: for
 // an outgoing call as [Client.Call] has it, for an incoming one as a handler's
@@ -46,9 +49,10 @@ type Invocation struct {
 	// Params are those of an outgoing call as the caller gave them, RawParams the
 	// JSON text of those of an incoming one, nil if it has none. Result is where
 	// the result of an outgoing call goes, and RawResult the JSON text of that of
-	// an incoming one, once Next has returned nil; an interceptor that does not
-	// call Next may set it. Both texts may be read until the interceptor returns
-	// and must not be changed.
+	// an incoming one, once Next has returned nil. What is there when the outermost
+	// interceptor returns nil is the answer, null if it is nil: so an interceptor
+	// may set it, before Next RawParams, too. The texts that it finds may be read
+	// until it returns and must not be written to.
 	Params, Result       any
 	RawParams, RawResult json.RawMessage
 
@@ -89,8 +93,10 @@ func (c *Invocation) Get(name string) string {
 }
 
 // Set sends a text along with an outgoing call, in place of an earlier one of
-// that name. Where it cannot be sent it is left out. On an incoming call it
-// changes what further interceptors see.
+// that name. A Plain client leaves it out, and so do others where the peer refuses
+// metadata; a name or a text that the wire cannot carry, such as the name of a
+// header of its own, fails the call, as one that was not sent. On an incoming call
+// Set changes what further interceptors see.
 func (c *Invocation) Set(name, value string) {
 	c.beside = slices.Clone(c.beside) // on an incoming call they are the message's
 	for i := range c.beside {
@@ -145,21 +151,18 @@ func (r *request) intercepted(dst, params []byte) ([]byte, error) {
 	} else {
 		c.Method = shown(r.msg.Method)
 	}
-	err := c.Next(r)
-	switch {
-	case err != nil:
+	if err := c.Next(r); err != nil {
 		return in.dst, err
-	case !c.reached && c.RawResult == nil:
-		return append(in.dst, "null"...), nil
-	case !c.reached:
-		return appendRaw(in.dst, c.RawResult)
 	}
-	return in.dst, nil
+	if made := in.dst[in.start:]; c.reached && len(made) > 0 && len(c.RawResult) == len(made) && &c.RawResult[0] == &made[0] {
+		return in.dst, nil // the handler's, which needs no check
+	}
+	return appendResult(jsonCodec{}, in.dst[:in.start], c.RawResult)
 }
 
 func (in *incomingCall) make(ctx context.Context) (err error) {
-	in.dst, err = in.r.invoke(ctx, in.dst[:in.start], in.RawParams)
-	if err == nil {
+	in.RawResult = nil
+	if in.dst, err = in.r.invoke(ctx, in.dst[:in.start], in.RawParams); err == nil {
 		in.RawResult = in.dst[in.start:len(in.dst):len(in.dst)]
 	}
 	return err
@@ -170,6 +173,7 @@ type outgoingCall struct {
 	Invocation
 	client  *Client
 	batch   *Batch // nil for a single call
+	sent    bool   // the batch, whatever became of it
 	started func() // called when the request has been sent, if it is not nil
 }
 
@@ -179,9 +183,41 @@ func (c *Client) intercepted(ctx context.Context, o *outgoingCall) error {
 	return o.outcome(o.Next(ctx))
 }
 
+// errInPlace is what the futures of a batch hold that an interceptor answered.
+var errInPlace = errors.New("rpc: an interceptor took the place of the batch")
+
+// interceptedBatch sends a batch inside the interceptors. Whatever these do, its
+// futures are settled.
+func (c *Client) interceptedBatch(ctx context.Context, b *Batch) (err error) {
+	o := &outgoingCall{Invocation: Invocation{Method: "batch", Params: b}, batch: b}
+	defer func() {
+		if o.reached {
+			return
+		}
+		cause := err
+		if e, ok := errors.AsType[*CallError](err); ok {
+			cause = e.Err
+		}
+		if cause == nil {
+			cause = errInPlace
+		}
+		items := b.items
+		b.items = nil
+		for _, it := range items {
+			if it.finish != nil {
+				it.finish(c, answer{err: cause, outcome: NotSent})
+			}
+		}
+	}()
+	return c.intercepted(ctx, o)
+}
+
 func (o *outgoingCall) make(ctx context.Context) error {
 	switch {
+	case o.batch != nil && o.sent:
+		return notSentBatch(errors.New("rpc: a batch is sent once, so Next may be called once"))
 	case o.batch != nil:
+		o.sent = true
 		return o.client.sendAll(ctx, &o.Invocation, o.batch)
 	case o.Notification:
 		return o.client.notify(ctx, &o.Invocation, o.Method, o.Params)

@@ -117,7 +117,7 @@ func (r *request) route() {
 
 // leave ends r's life and gives back what it had, but for its place in flight.
 func (r *request) leave() {
-	r.end(errHandled)
+	r.end(&errHandled)
 	r.session.roll.remove(r)
 	if r.keyed != nil {
 		r.service.leave(r.keyed)

@@ -46,6 +46,10 @@ func (r *request) Value(key any) any {
 // Run serves the request on a worker of the queue. Whatever the handler does,
 // the request is answered.
 func (r *request) Run(context.Context) {
+	if err := r.lapsed(); err != nil { // not all have waited under their own context
+		r.Drop(err)
+		return
+	}
 	out := newOutgoing()
 	out.id = r.msg.ID
 	whole := false
@@ -128,11 +132,11 @@ func (r *request) way() *queue.Lane { return r.lane }
 
 func (r *request) doubt() { r.method.doubt() }
 
-// Drop is called when the request will never run: it was admitted, but the
-// connection or the queue has ended since. One that is not settled goes to
-// whoever is next.
+// Drop is called when the request will never run: it was admitted, but its
+// caller has given up since, or the connection or the queue has ended. In the
+// latter case one that is not settled goes to whoever is next.
 func (r *request) Drop(err error) {
-	if r.message.Unsettled() && r.batch == nil {
+	if r.message.Unsettled() && r.batch == nil && (r.lapsed() == nil || r.session.ctx.Err() != nil) {
 		r.leave()
 		r.session.serving.leave(1)
 		r.session.serving.unexempt(r.exempt())

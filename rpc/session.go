@@ -44,13 +44,12 @@ type session struct {
 	parked    parked
 	scratch   []envelope.Message // of the goroutine that receives
 	stats     counters
-	closing   atomic.Bool // by Client.Close
-	gather    *gather     // nil without [ClientOptions].AutoBatch
+	closing   atomic.Bool  // by Client.Close
+	metadata  atomic.Int32 // what the peer has shown of itself; see learn
+	gather    *gather      // nil without [ClientOptions].AutoBatch
 	// mostBatch is how many requests of a batch the peer has shown to take; 0 if it
 	// has not, 1 if it takes no batches.
 	mostBatch atomic.Int64
-	// takesMetadata and refusesMetadata say what the peer has shown of itself.
-	takesMetadata, refusesMetadata atomic.Bool
 }
 
 type counters struct {
@@ -170,8 +169,9 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		s.serving.unexempt(r.exempt())
 		s.serving.done(1)
 	}
+	lapsed := r.lapsed()
 	r.leave()
-	if m.Unsettled() {
+	if m.Unsettled() && lapsed == nil {
 		return // whoever is next will get it
 	}
 	if msg.Kind == envelope.Notification {
