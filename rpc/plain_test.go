@@ -47,7 +47,13 @@ type record struct {
 // oddRecords are structs that look like plain ones.
 func oddRecords() []any {
 	type name string
+	// What vet would not let be written down.
+	number := reflect.TypeFor[int]()
+	twice := reflect.StructOf([]reflect.StructField{{Name: "A", Type: number, Tag: `json:"x"`}, {Name: "B", Type: number, Tag: `json:"x"`}})
+	hidden := reflect.StructOf([]reflect.StructField{{Name: "a", PkgPath: "p", Type: number, Tag: `json:"x"`}})
 	return []any{
+		reflect.Zero(twice).Interface(),
+		reflect.Zero(hidden).Interface(),
 		struct {
 			Number int `json:"-"`
 		}{1},
@@ -61,10 +67,6 @@ func oddRecords() []any {
 			Number int `json:",string"`
 		}{1},
 		struct {
-			Number int `json:"x"`
-			X      int `json:"x"` //nolint:govet // odd on purpose
-		}{1, 2},
-		struct {
 			Number int
 			N      *int `json:"n"`
 		}{},
@@ -73,9 +75,6 @@ func oddRecords() []any {
 		struct{ Number any }{1},
 		struct{}{},
 		struct{ hidden int }{1},
-		struct {
-			hidden int `json:"x"` //nolint:govet,staticcheck // odd on purpose
-		}{1},
 		struct {
 			Number int `json:"a b"`
 		}{1},
