@@ -222,6 +222,7 @@ func (s *session) loop() {
 		case errors.Is(err, transport.ErrReconnecting):
 			s.log.Warn("connection lost", "err", err)
 			s.calls.lose(err)
+			s.subscriptions.lost()
 		default:
 			left = true
 			s.end(s.why(err))

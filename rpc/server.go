@@ -17,12 +17,13 @@ import (
 // wires, with the handlers of one [Mux] on one queue. Its methods are safe for
 // concurrent use.
 type Server struct {
-	mux   *Mux
-	o     ServerOptions
-	queue *queue.Queue
-	owned bool            // the queue was made here
-	ctx   context.Context // ends with Shutdown
-	stop  context.CancelFunc
+	mux    *Mux
+	o      ServerOptions
+	queue  *queue.Queue
+	events *hub
+	owned  bool            // the queue was made here
+	ctx    context.Context // ends with Shutdown
+	stop   context.CancelFunc
 
 	mu       sync.Mutex // protects the fields below
 	sessions map[*session]struct{}
@@ -47,6 +48,8 @@ type ServerOptions struct {
 	// Codec is for the calls that handlers make to their callers. Nil means
 	// [JSON].
 	Codec Codec
+	// Events adjust how events are published. Nil means the defaults.
+	Events *EventOptions
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 }
@@ -71,6 +74,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	}
 	s.o.Width, s.o.Limits.InFlight = or(s.o.Width, 64), or(s.o.Limits.InFlight, 1024)
 	s.o.Codec, s.o.Logger = orJSON(s.o.Codec), orDiscard(s.o.Logger)
+	s.events = newHub(s.o.Events, s.o.Codec)
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
@@ -130,7 +134,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 	sess := newSession(s.queue.Context(), conn, sessionOptions{
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
-		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
+		inFlight: s.o.Limits.InFlight, outgoing: 1024, events: s.events, log: s.o.Logger.With("remote", conn.Info().Remote),
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
@@ -156,7 +160,8 @@ func (s *Server) Connections() int {
 }
 
 // Shutdown refuses new requests with [CodeShuttingDown], answers those it has
-// accepted, closes the connections, and returns when all goroutines of the
+// accepted, ends the subscriptions, whose subscribers are told so, closes the
+// connections, and returns when all goroutines of the
 // server have ended. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
 // error is a [*ShutdownError]. Close listeners before.
@@ -174,11 +179,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	unanswered := 0
 	for _, sess := range sessions {
 		wg.Go(func() {
+			sess.subscribers.refuse(shuttingDown())
 			if sess.serving.drain(ctx) != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				unanswered += sess.serving.open()
 			}
+			sess.subscribers.close(shuttingDown())
 			sess.cancel(ErrServerClosed)
 			_ = sess.conn.Close()
 		})

@@ -38,9 +38,13 @@ type session struct {
 	serving   serving
 	late      lateReplies
 	parked    parked
-	scratch   []envelope.Message // of the goroutine that receives
-	stats     counters
-	closing   atomic.Bool // by Client.Close
+	// The subscriptions of the peer, and those of this end.
+	subscribers   subscribers
+	subscriptions subscriptions
+
+	scratch []envelope.Message // of the goroutine that receives
+	stats   counters
+	closing atomic.Bool // by Client.Close
 }
 
 type counters struct {
@@ -56,6 +60,7 @@ type sessionOptions struct {
 	inFlight int // requests of the peer
 	outgoing int // calls of ours
 	owned    bool
+	events   *hub // nil if this end publishes nothing
 	log      *slog.Logger
 }
 
@@ -67,6 +72,7 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 	s.serving.limit = o.inFlight
 	s.late.s, s.late.most = s, max(o.inFlight, 1024)
 	s.parked.s = s
+	s.subscribers.s, s.subscribers.hub, s.subscriptions.s = s, o.events, s
 	s.ended = make(chan struct{})
 	s.receiving.s, s.receiving.wake = s, make(chan struct{}, 1)
 	if s.gatherer, _ = transport.As[transport.Gatherer](conn); s.gatherer != nil {
@@ -90,6 +96,8 @@ func (s *session) end(err error) {
 	s.lane.Close(err)
 	s.late.end()
 	s.parked.wg.Wait()
+	s.subscribers.close(nil)
+	s.subscriptions.end(err)
 	if err := s.conn.Close(); err != nil {
 		s.log.Debug("closing the connection", "err", err)
 	}
@@ -130,7 +138,7 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 
 // serve admits one request to the queue, or serves it here.
 func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
-	if !s.answerable(m, msg.Kind) {
+	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || !s.answerable(m, msg.Kind) {
 		return
 	}
 	r := &request{Context: s.ctx, session: s, message: m, method: s.find(msg.Method), msg: msg}
