@@ -7,8 +7,5 @@ func Matches(filter, topic string) bool {
 	return matches(strings.Split(filter, "."), strings.Split(topic, "."))
 }
 
-// CheckFilter and CheckTopic say what cannot be used.
-var (
-	CheckFilter = checkFilter
-	CheckTopic  = checkTopic
-)
+// CheckTopic says what is wrong with a topic.
+var CheckTopic = checkTopic

@@ -71,7 +71,7 @@ type arrival struct {
 // A connection made with [ClientOptions].Reconnect that is lost and made again
 // renews its subscriptions, which shows as a [*GapError].
 func (c *Client) Subscribe(ctx context.Context, filter string, o *SubscribeOptions) (*Subscription, error) {
-	if err := checkFilter(filter); err != nil {
+	if err := CheckFilter(filter); err != nil {
 		return nil, &CallError{Method: subscribeMethod, Outcome: NotSent, Err: err}
 	}
 	s, err := c.s.subscriptions.add(c, filter, o.window())

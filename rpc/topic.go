@@ -25,8 +25,9 @@ func checkTopic(topic string) error {
 	return nil
 }
 
-// checkFilter says what is wrong with a filter.
-func checkFilter(filter string) error {
+// CheckFilter says what is wrong with a filter of [Client.Subscribe], before it
+// is used; nil if nothing. The error wraps [ErrTopic].
+func CheckFilter(filter string) error {
 	if why := badWords(filter, true); why != "" {
 		return fmt.Errorf("%w: the filter %.100q %s", ErrTopic, filter, why)
 	}
