@@ -50,16 +50,17 @@ type endParams struct {
 	Message      string `json:"message"`
 }
 
-func init() {
-	builtinFunc(subscribeMethod, serveSubscribe)
-	builtinFunc(unsubscribeMethod, serveUnsubscribe)
-	builtinFunc(moreMethod, serveMore)
-	builtinFunc(gapMethod, serveGap)
-	builtinFunc(endMethod, serveEnd)
+var _ = []*method{
+	atOnce(subscribeMethod, serveSubscribe),
+	atOnce(unsubscribeMethod, serveUnsubscribe),
+	atOnce(moreMethod, serveMore),
+	atOnce(gapMethod, serveGap),
+	atOnce(endMethod, serveEnd),
 }
 
-// builtinFunc registers a built-in method that is served at once.
-func builtinFunc[P, R any](name string, fn func(r *request, params P) (R, error)) {
+// atOnce registers a built-in method that is served by the goroutine that
+// receives. fn must not wait for anything.
+func atOnce[P, R any](name string, fn func(r *request, params P) (R, error)) *method {
 	b, codec := newBinder[P](MuxOptions{Codec: JSON()}), JSON()
 	h := &method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), atOnce: true}
 	h.invoke = func(ctx context.Context, params, dst []byte) ([]byte, error) {
@@ -76,6 +77,7 @@ func builtinFunc[P, R any](name string, fn func(r *request, params P) (R, error)
 	}
 	h.o.Store(new(MethodOptions))
 	builtin(h)
+	return h
 }
 
 func serveSubscribe(r *request, p subscribeParams) (subscribed, error) {

@@ -54,7 +54,7 @@ func event(topic string, n int, windowed bool) string {
 	if windowed {
 		metadata = `,"metadata":{"subscription":"s"}`
 	}
-	return fmt.Sprintf(`{"jsonrpc":"2.0","method":"%s","params":[%d]%s}`, topic, n, metadata)
+	return fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%d]%s}`, topic, n, metadata)
 }
 
 // eventServer serves no methods of its own.

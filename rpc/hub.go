@@ -18,7 +18,6 @@ type hub struct {
 
 	count              atomic.Int64 // of subscribers; read without mu
 	published, dropped atomic.Uint64
-	closed             atomic.Bool
 
 	mu       sync.RWMutex // protects the fields below
 	exact    map[string]audience

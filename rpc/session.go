@@ -145,6 +145,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if r.method != nil && r.method.atOnce {
 		s.serving.force(1)
 		r.Run(s.ctx)
+		s.late.hold()
 		return
 	}
 	err := s.serving.admit(1, m.Unsettled())

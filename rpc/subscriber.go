@@ -97,6 +97,9 @@ func (s *subscriber) offerWait(ctx context.Context, e *event) (ok bool, err erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.over && !s.fits(e) {
+		if s.ctx.Err() != nil { // the connection has ended
+			return false, nil
+		}
 		if ctx.Err() != nil {
 			s.missed++
 			s.of.hub.drop(1)
@@ -222,7 +225,8 @@ func (s *subscriber) sendNow(e *event) {
 func (s *subscriber) work() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.ready() && s.step() {
+	for more := true; more && s.ready(); {
+		more = s.step()
 	}
 	if s.over {
 		s.sayGoodbye()

@@ -395,10 +395,12 @@ func (s *Subscription) renew() {
 // for, and forgets one that the server refused.
 func (s *Subscription) withdraw() {
 	s.mu.Lock()
-	over, id := s.over, s.id
+	over, id, refused := s.over, s.id, s.err != nil
 	s.mu.Unlock()
 	if over {
 		s.c.s.subscriptions.forget(id)
+	}
+	if over && !refused {
 		_ = s.c.tell(s.c.s.ctx, unsubscribeMethod, unsubscribeParams{Subscription: id}) // or the connection ends
 	}
 }

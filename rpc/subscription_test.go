@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,17 +73,6 @@ func (p *tap) ends() {
 	}
 }
 
-// fails takes the last error.
-func (p *tap) fails() error {
-	p.tb.Helper()
-	e, err, ok := p.next()
-	if !ok || err == nil {
-		p.tb.Fatalf("yielded %s, %t, want an error", seen(e, err), ok)
-	}
-	p.ends()
-	return err
-}
-
 func TestSubscribe(t *testing.T) {
 	inBubbles(t, func(t *testing.T, w wire) {
 		h := eventServer(t, w, nil)
@@ -117,7 +107,7 @@ func TestSubscribe(t *testing.T) {
 // is quick enough, whatever the window.
 func TestSubscribeOrder(t *testing.T) {
 	for _, window := range []int{1, 2, 3, 256} {
-		t.Run(fmt.Sprint(window), func(t *testing.T) {
+		t.Run(strconv.Itoa(window), func(t *testing.T) {
 			onWires(t, func(t *testing.T, w wire) {
 				const n = 2000
 				h := eventServer(t, w, &rpc.EventOptions{Policy: rpc.Block, Buffer: 8})

@@ -101,7 +101,10 @@ func (v *events) run(ctx context.Context, e *environment) error {
 		}
 	}
 	if v.Count > 0 {
-		return eventsError{fmt.Sprintf("%d of %d events came: %s", n, v.Count, ended(ctx)), "is something published that matches " + v.Filter + "?"}
+		return eventsError{
+			text:   fmt.Sprintf("%d of %d events came: %s", n, v.Count, ended(ctx)),
+			advice: "is something published that matches " + v.Filter + "?",
+		}
 	}
 	return nil
 }
