@@ -18,7 +18,7 @@ import (
 // does not read the answers, is not listened to for longer than there is room.
 func TestAnswersAtOnceAreBounded(t *testing.T) {
 	inBubbles(t, func(t *testing.T, w wire) {
-		const said = 30_000
+		const said = 8_000
 		o := still()
 		o.SendBuffer = 4096
 		h := serveOn(t, w, &transport.ListenOptions{Options: o}, rpc.NewMux(nil), nil)
@@ -33,7 +33,7 @@ func TestAnswersAtOnceAreBounded(t *testing.T) {
 		}()
 		synctest.Wait()
 		t.Logf("%d requests were taken", taken.n())
-		if taken.n() > said/2 {
+		if taken.n() > said*2/3 {
 			t.Errorf("%d requests were taken from a peer that does not read", taken.n())
 		}
 		for range said {
