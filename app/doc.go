@@ -77,5 +77,6 @@
 //
 // # Sample services
 //
-// Echo, Math.Sum, Sleep and Fail; see [SampleMethods].
+// Echo, Math.Sum, Sleep, Fail and Task.Run; see [SampleMethods]. The topic clock
+// tells the time; see [Server].
 package app

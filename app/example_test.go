@@ -77,7 +77,7 @@ func ExampleSampleMethods() {
 	}
 	fmt.Println(mux.Methods())
 	// Output:
-	// [Call.Back Echo Fail Math.Sum Sleep]
+	// [Call.Back Echo Fail Math.Sum Sleep Task.Run]
 }
 
 func ExampleEnvName() {

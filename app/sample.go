@@ -25,6 +25,11 @@ const maxSleep = time.Hour
 //	Sleep     {"ms": n} or [n]                    → n, after n milliseconds; at most an hour
 //	Fail      {"code": c, "message": m, "data": d} → that error; data may be left out
 //	Call.Back {"method": m, "params": p} → what the caller answers to that call
+//	Task.Run  {"ms": n, "id": i}                  → n, after n milliseconds; at most an hour
+//
+// Task.Run publishes how far it is, {"id":i,"done_ms":d,"ms":n}, on the topic
+// task.i as it begins and after each tenth. A caller who leaves the id out finds
+// a fresh one in the first event that task.* has of it.
 //
 // Fail and Call.Back take their params by position, too. Other params are refused with
 // [rpc.CodeInvalidParams].
@@ -35,6 +40,7 @@ func SampleMethods() Methods {
 		rpc.Handle(m, "Sleep", sleep)
 		rpc.Handle(m, "Fail", fail)
 		rpc.Handle(m, "Call.Back", callBack)
+		rpc.Handle(m, "Task.Run", runTask)
 		return nil
 	}
 }

@@ -41,7 +41,8 @@ type Endpoint struct {
 func (e Endpoint) URL(wire string) string { return (&url.URL{Scheme: wire, Host: e.Addr}).String() }
 
 // A Server listens at the configured addresses and serves an [rpc.Server]
-// there. Start and Stop are its lifecycle, each to be called once, in this
+// there, with the topic "clock", {"time":"2026-11-22T15:04:05Z"} once a second.
+// Start and Stop are its lifecycle, each to be called once, in this
 // order; the other methods may be called at any time, from anywhere.
 type Server struct {
 	p Params
@@ -100,6 +101,7 @@ func (s *Server) Start(ctx context.Context) error {
 	for _, l := range s.listeners {
 		s.wg.Go(func() { s.failed(l.Addr().String(), s.p.RPC.Serve(context.Background(), l)) })
 	}
+	s.wg.Go(s.clock)
 	for _, c := range s.consumers {
 		s.wg.Go(func() { s.failed(c.url, s.p.RPC.ServeConn(c.conn)) })
 	}

@@ -38,7 +38,7 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 			r := &all[len(jobs)]
 			*r = request{session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
 			r.Context, r.deadline = s.ctx, deadline(m, msg)
-			if r.method != nil && r.method.atOnce && msg.Kind == envelope.Notification {
+			if s.servesAtOnce(r.method) && msg.Kind == envelope.Notification {
 				r.runAtOnce()
 				continue
 			}

@@ -30,3 +30,9 @@ func (r *request) runAtOnce() {
 	out.free()
 	r.end(&errHandled)
 }
+
+// servesAtOnce reports whether m is served where its request was received, ahead
+// of the queue and past the interceptors.
+func (s *session) servesAtOnce(m *method) bool {
+	return m != nil && m.atOnce && (!m.guarded || len(s.interceptors) == 0)
+}

@@ -70,6 +70,23 @@
 // batch leave together, in the order of its requests. Connections take turns in
 // the queue; there is no order between them.
 //
+// # Events
+//
+// A server publishes, and whoever subscribed to the topic gets a notification of
+// that name:
+//
+//	n, err := server.Publish(ctx, "task.7", progress)
+//
+//	sub, err := client.Subscribe(ctx, "task.*", nil)
+//	for event, err := range sub.Events() {
+//		…
+//	}
+//
+// What a subscriber is too slow for is dropped as [EventOptions] say, and shows
+// as a [*GapError] in its place. No subscriber holds up another, nor the answers
+// to calls on its own connection, which its window keeps free. docs/events.md in
+// the repository has the contract for peers that are not written in Go.
+//
 // # Slow and hostile peers
 //
 // All that a peer can make this side hold is bounded: [Limits] bound nesting,
@@ -82,5 +99,6 @@
 // # Shutting down
 //
 // [Server.Shutdown] refuses new requests with [CodeShuttingDown], answers the
-// accepted ones and then closes the connections.
+// accepted ones, ends the subscriptions with the same code and then closes the
+// connections.
 package rpc

@@ -51,6 +51,9 @@ type method struct {
 	// at once has a built-in method served by the goroutine that receives, ahead
 	// of all that waits in the queue. It must not wait for anything.
 	atOnce bool
+	// guarded has it pass through interceptors all the same, and so, if there are
+	// any, through the queue: they may wait.
+	guarded bool
 	// o says more of it, and is replaced whole.
 	o     atomic.Pointer[MethodOptions]
 	quick credit // for calls that took little time

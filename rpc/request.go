@@ -93,7 +93,7 @@ func (r *request) appendAnswer(dst []byte) []byte {
 // call runs the handler, inside the interceptors if there are any.
 func (r *request) call(dst []byte) ([]byte, error) {
 	params := wrapScalar(r.msg.Params)
-	if len(r.session.interceptors) == 0 || r.method != nil && r.method.atOnce {
+	if len(r.session.interceptors) == 0 || r.session.servesAtOnce(r.method) {
 		return r.invoke(r, dst, params)
 	}
 	return r.intercepted(dst, params)

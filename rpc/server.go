@@ -24,6 +24,7 @@ type Server struct {
 	owned bool // the queue was made here
 	// services are those with queues of their own, by name.
 	services map[string]*service
+	events   *hub
 	ctx      context.Context // ends with Shutdown
 	stop     context.CancelFunc
 
@@ -58,6 +59,8 @@ type ServerOptions struct {
 	Interceptors []Interceptor
 	// Plain is as in [ClientOptions], for calls that handlers make.
 	Plain bool
+	// Events adjust how events are published. Nil means the defaults.
+	Events *EventOptions
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 }
@@ -82,6 +85,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	}
 	s.o.Width, s.o.Limits.InFlight = or(s.o.Width, 64), or(s.o.Limits.InFlight, 1024)
 	s.o.Codec, s.o.Logger = orJSON(s.o.Codec), orDiscard(s.o.Logger)
+	s.events = newHub(s.o.Events, s.o.Codec)
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
@@ -165,7 +169,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
-		services: s.services, plain: s.o.Plain, interceptors: s.o.Interceptors,
+		services: s.services, events: s.events, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
@@ -191,7 +195,8 @@ func (s *Server) Connections() int {
 }
 
 // Shutdown refuses new requests with [CodeShuttingDown], answers those it has
-// accepted, closes the connections, and returns when all goroutines of the
+// accepted, ends the subscriptions, whose subscribers are told so, closes the
+// connections, and returns when all goroutines of the
 // server have ended. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
 // error is a [*ShutdownError]. Close listeners before.
@@ -209,11 +214,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	unanswered := 0
 	for _, sess := range sessions {
 		wg.Go(func() {
+			sess.subscribers.refuse(shuttingDown())
 			if sess.serving.drain(ctx) != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				unanswered += sess.serving.open()
 			}
+			sess.subscribers.close(shuttingDown())
 			sess.cancel(ErrServerClosed)
 			_ = sess.conn.Close()
 		})

@@ -42,11 +42,15 @@ type session struct {
 	roll      roll
 	late      lateReplies
 	parked    parked
-	scratch   []envelope.Message // of the goroutine that receives
-	stats     counters
-	closing   atomic.Bool  // by Client.Close
-	metadata  atomic.Int32 // what the peer has shown of itself; see learn
-	gather    *gather      // nil without [ClientOptions].AutoBatch
+	// The subscriptions of the peer, and those of this end.
+	subscribers   subscribers
+	subscriptions subscriptions
+
+	scratch  []envelope.Message // of the goroutine that receives
+	stats    counters
+	closing  atomic.Bool  // by Client.Close
+	metadata atomic.Int32 // what the peer has shown of itself; see learn
+	gather   *gather      // nil without [ClientOptions].AutoBatch
 	// mostBatch is how many requests of a batch the peer has shown to take; 0 if it
 	// has not, 1 if it takes no batches.
 	mostBatch atomic.Int64
@@ -66,6 +70,7 @@ type sessionOptions struct {
 	inFlight int // requests of the peer
 	outgoing int // calls of ours
 	owned    bool
+	events   *hub // nil if this end publishes nothing
 	log      *slog.Logger
 
 	plain        bool
@@ -81,6 +86,7 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 	s.serving.limit = o.inFlight
 	s.late.s, s.late.most = s, max(o.inFlight, 1024)
 	s.parked.s = s
+	s.subscribers.s, s.subscribers.hub, s.subscriptions.s = s, o.events, s
 	s.ended = make(chan struct{})
 	s.receiving.s, s.receiving.wake = s, make(chan struct{}, 1)
 	if s.gatherer, _ = transport.As[transport.Gatherer](conn); s.gatherer != nil {
@@ -104,6 +110,8 @@ func (s *session) end(err error) {
 	s.lanes.close(err)
 	s.late.end()
 	s.parked.wg.Wait()
+	s.subscribers.close(nil)
+	s.subscriptions.end(err)
 	if err := s.conn.Close(); err != nil {
 		s.log.Debug("closing the connection", "err", err)
 	}
@@ -144,14 +152,15 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 
 // serve admits one request to the queue, or serves it here.
 func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
-	if !s.answerable(m, msg.Kind) {
+	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || !s.answerable(m, msg.Kind) {
 		return
 	}
 	r := &request{session: s, message: m, method: s.find(msg.Method), msg: msg}
 	r.Context, r.deadline = s.ctx, deadline(m, &msg)
-	if r.method != nil && r.method.atOnce {
+	if s.servesAtOnce(r.method) {
 		s.serving.force(1)
 		r.Run(s.ctx)
+		s.late.hold()
 		return
 	}
 	r.route()

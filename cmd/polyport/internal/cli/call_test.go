@@ -52,7 +52,7 @@ func TestUsage(t *testing.T) {
 		args []string
 		want []string // all on stderr
 	}{
-		{"nothing", nil, []string{"expected a verb: demo, serve, call, notify, batch, ping, bench"}},
+		{"nothing", nil, []string{"expected a verb: demo, serve, call, notify, batch, events, ping, bench"}},
 		{"unknown verb", []string{"frobnicate"}, []string{`unknown verb "frobnicate"`, "expected one of demo, serve"}},
 		{"help for an unknown verb", []string{"help", "frobnicate"}, []string{`unknown verb "frobnicate"`}},
 		{"unknown flag", []string{"--frobnicate"}, []string{"--frobnicate"}},
@@ -77,6 +77,10 @@ func TestUsage(t *testing.T) {
 		{"TLS options without TLS", []string{"ping", url, "--insecure"}, []string{"stomp:// is not encrypted", "stomps://"}},
 		{"no file of authorities", []string{"ping", "stomps://127.0.0.1:1", "--cacert", "no/such.pem"}, []string{"--cacert", "no/such.pem"}},
 		{"no file of a certificate", []string{"ping", "stomps://127.0.0.1:1", "--cert", "no/such.pem", "--key", "x"}, []string{"--cert", "no/such.pem"}},
+		{"an unusable filter", []string{"events", url, "task.*x"}, []string{"* or # as a part of a word", "'task.*'"}},
+		{"a count of less than none", []string{"events", url, "--count=-1"}, []string{"--count must be at least 1"}},
+		{"no window", []string{"events", url, "--window", "0"}, []string{"--window must be at least 1"}},
+		{"events in no time", []string{"events", url, "--timeout", "0s"}, []string{"--timeout must be more than 0"}},
 		{"no calls", []string{"bench", url, "--calls", "0"}, []string{"--calls must be at least 1"}},
 		{"no callers", []string{"bench", url, "--concurrency", "0"}, []string{"--concurrency must be 1 to 1024"}},
 		{"bench with params that are no JSON", []string{"bench", url, "--params", "{"}, []string{"PARAMS is not JSON"}},

@@ -18,6 +18,7 @@ type grammar struct {
 	Call    call    `cmd:"" help:"Call a method and print its result."`
 	Notify  notify  `cmd:"" help:"Call a method without wanting an answer."`
 	Batch   batch   `cmd:"" help:"Send a batch of requests as it is and print the answers."`
+	Events  events  `cmd:"" help:"Print what a server publishes, until it is interrupted."`
 	Ping    ping    `cmd:"" help:"Show what a connection is and how long a round trip takes."`
 	Bench   bench   `cmd:"" help:"Measure how fast a server answers."`
 	Version version `cmd:"" help:"Print the version."`

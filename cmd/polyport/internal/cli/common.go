@@ -21,7 +21,11 @@ import (
 type common struct {
 	JSON    bool          `help:"Print JSON, one text a line, and failures as JSON objects."`
 	Timeout time.Duration `default:"10s" help:"How long all of it may take."`
+	tlsFlags
+}
 
+// tlsFlags are the part of common that is about TLS.
+type tlsFlags struct {
 	CACert   string `name:"cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities to trust instead of the system's."`
 	Cert     string `group:"tls" placeholder:"FILE" help:"PEM file of a certificate to show to the server."`
 	Key      string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
@@ -32,9 +36,14 @@ func (c *common) options() *common { return c }
 
 // Validate is called by kong.
 func (c *common) Validate() error {
-	switch {
-	case c.Timeout <= 0:
+	if c.Timeout <= 0 {
 		return errors.New("--timeout must be more than 0, such as 500ms or 10s")
+	}
+	return c.validateTLS()
+}
+
+func (c *tlsFlags) validateTLS() error {
+	switch {
 	case (c.Cert == "") != (c.Key == ""):
 		return errors.New("--cert and --key go together")
 	case c.Insecure && c.CACert != "":

@@ -98,6 +98,8 @@ func (e *environment) failure(c *common, err error) failure {
 	} else if missing, ok := errors.AsType[unansweredError](err); ok {
 		f.Exit, f.Outcome = exitNoAnswer, missing.outcome.String()
 		f.Text, f.Advice = missing.explain(c)
+	} else if short, ok := errors.AsType[eventsError](err); ok {
+		f.Exit, f.Advice = exitNoAnswer, short.advice
 	} else if errors.Is(err, syscall.EADDRINUSE) {
 		f.Advice = "another program listens there; choose another address with --listen, or port 0 for a free one"
 	}

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
+)
+
+// events has a timeout of its own, because without one it goes on.
+type events struct {
+	JSON bool `help:"Print failures and gaps as JSON objects; events always are."`
+	tlsFlags
+
+	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
+	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words."`
+
+	Count  int            `placeholder:"N" help:"End after N events."`
+	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
+	Time   *time.Duration `name:"timeout" placeholder:"DURATION" help:"End after that time (never). Connecting takes 10s at most."`
+}
+
+// Help is shown by events --help.
+func (*events) Help() string {
+	return `Prints {"topic":"…","params":…} for each event, one a line, until it is interrupted. Where events are missing because
+they were not read in time, a line on stderr says how many; the server decides what it keeps.
+
+Exit status 0 says that N events came or, without --count, that it was interrupted or the time has passed; 3 that the
+connection ended or fewer than N came in time; 1 that the server refused or ended the subscription.
+
+Examples:
+
+    polyport events stomp://127.0.0.1:7070 clock
+    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m`
+}
+
+// connecting is how long it may take to connect and subscribe.
+const connecting = 10 * time.Second
+
+func (v *events) options() *common {
+	c := &common{JSON: v.JSON, Timeout: connecting, tlsFlags: v.tlsFlags}
+	if v.Time != nil {
+		c.Timeout = min(c.Timeout, *v.Time)
+	}
+	return c
+}
+
+// Validate is called by kong.
+func (v *events) Validate() error {
+	switch {
+	case v.Count < 0:
+		return errors.New("--count must be at least 1")
+	case v.Window < 1:
+		return errors.New("--window must be at least 1")
+	}
+	if v.Time != nil && *v.Time <= 0 {
+		return errors.New("--timeout must be more than 0, such as 500ms or 10s")
+	}
+	return v.validateTLS()
+}
+
+// An eventsError says why no further events came.
+type eventsError struct{ text, advice string }
+
+func (e eventsError) Error() string { return e.text }
+
+func (v *events) run(ctx context.Context, e *environment) error {
+	if err := rpc.CheckFilter(v.Filter); err != nil {
+		return usagef("%s; expected words with dots between them, such as 'task.*' or '#'", strings.TrimPrefix(err.Error(), "rpc: "))
+	}
+	if v.Time != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *v.Time)
+		defer cancel()
+	}
+	c, s, err := v.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	n := 0
+	for event, err := range s.Events() {
+		if gap, missed := errors.AsType[*rpc.GapError](err); missed {
+			v.printGap(e, gap)
+			continue
+		}
+		if err != nil {
+			return endOfEvents(err)
+		}
+		if err := printEvent(e, event); err != nil {
+			return err
+		}
+		if n++; n == v.Count {
+			return nil
+		}
+	}
+	if v.Count > 0 {
+		return eventsError{
+			text:   fmt.Sprintf("%d of %d events came: %s", n, v.Count, ended(ctx)),
+			advice: "is something published that matches " + v.Filter + "?",
+		}
+	}
+	return nil
+}
+
+func ended(ctx context.Context) string {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return "the time has passed"
+	}
+	return "interrupted"
+}
+
+func (v *events) subscribe(ctx context.Context) (*rpc.Client, *rpc.Subscription, error) {
+	flags := v.options()
+	ctx, cancel := flags.bound(ctx)
+	defer cancel()
+	c, err := flags.dial(ctx, v.URL, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := c.Subscribe(ctx, v.Filter, &rpc.SubscribeOptions{Window: v.Window})
+	if err != nil {
+		_ = c.Close()
+		return nil, nil, callError(err, v.URL)
+	}
+	return c, s, nil
+}
+
+// endOfEvents is why the subscription has ended.
+func endOfEvents(err error) error {
+	if _, answered := errors.AsType[*rpc.Error](err); answered {
+		return err
+	}
+	return eventsError{text: "the connection ended: " + transport.Reason(err)}
+}
+
+func printEvent(e *environment, event rpc.Event) error {
+	enc := json.NewEncoder(e.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(struct {
+		Topic  string     `json:"topic"`
+		Params rawMessage `json:"params,omitempty"`
+	}{event.Topic, event.Params})
+}
+
+func (v *events) printGap(e *environment, gap *rpc.GapError) {
+	if v.JSON {
+		writeJSON(e.stderr, map[string]uint64{"dropped": gap.Dropped})
+		return
+	}
+	fmt.Fprintf(e.stderr, "polyport events: %s\n", strings.TrimPrefix(gap.Error(), "rpc: "))
+}
