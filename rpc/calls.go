@@ -17,6 +17,8 @@ type waiter struct {
 	ready  chan struct{} // gets one token when answer is set; nil for a member of a batch
 	group  *group        // nil for a call that went alone
 	sent   bool
+	// metadata goes with the request, an object; nil for none.
+	metadata []byte
 }
 
 // An answer is what a response held, or why there is none.
@@ -24,6 +26,8 @@ type answer struct {
 	result, fault []byte // raw, of the message's body
 	err           error  // NotSent or Unknown, if neither is there
 	outcome       Outcome
+	metadata      []byte // raw, an object or nil
+	bare          bool   // it had neither result nor error
 }
 
 // A group is the calls of one batch.
@@ -203,7 +207,7 @@ func (s *session) answered(m *transport.Message, msg *envelope.Message) {
 // match finds whose answer msg is. It needs calls.mu.
 func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	c := &s.calls
-	a := answer{result: msg.Result, fault: msg.Error, outcome: Answered}
+	a := answer{result: msg.Result, fault: msg.Error, metadata: msg.Metadata, outcome: Answered}
 	if msg.Reason != "" {
 		a = answer{err: fmt.Errorf("%w: %s", ErrBadAnswer, msg.Reason), outcome: Unknown}
 	}

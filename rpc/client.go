@@ -163,20 +163,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 
 // start sends a call. Its place in flight is held until finish.
 func (c *Client) start(ctx context.Context, method string, params any) (*waiter, error) {
-	calls := &c.s.calls
-	if ctx.Err() != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
-	}
-	if err := calls.reserve(ctx, 1); err != nil {
-		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
-	}
-	w := calls.spare.Get().(*waiter)
-	if err := c.send(ctx, w, method, params); err != nil {
-		calls.release(1)
-		calls.spare.Put(w)
-		return nil, err
-	}
-	return w, nil
+	return c.startWith(ctx, method, params, nil)
 }
 
 // send encodes and sends the request that w waits for. If w was answered in
@@ -199,6 +186,9 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 	if err != nil {
 		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	if w.metadata != nil {
+		out.msg.Body = appendToTail(out.msg.Body, w.metadata)
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
 		if c.s.calls.abandon(w) {
@@ -243,6 +233,11 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any) ([]byt
 
 // finish waits for the answer and decodes it.
 func (c *Client) finish(ctx context.Context, w *waiter, method string, result any) error {
+	return c.decode(c.wait(ctx, w), method, result)
+}
+
+// wait waits for the answer.
+func (c *Client) wait(ctx context.Context, w *waiter) answer {
 	c.s.receiving.lead(ctx, w.ready)
 	select {
 	case <-w.ready:
@@ -254,10 +249,10 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 		}
 	}
 	a := w.answer
-	w.answer = answer{}
+	w.answer, w.metadata = answer{}, nil
 	c.s.calls.spare.Put(w)
 	c.s.calls.release(1)
-	return c.decode(a, method, result)
+	return a
 }
 
 // decode turns an answer into what Call returns.

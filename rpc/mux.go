@@ -50,6 +50,10 @@ type method struct {
 	// at once has a built-in method served by the goroutine that receives, ahead
 	// of all that waits in the queue. It must not wait for anything.
 	atOnce bool
+	// later, if it is not nil, serves a built-in method instead of invoke. It
+	// must not wait for anything, nor panic, and sees to it that the request is
+	// answered once, by reply or fail, now or later.
+	later func(*request)
 	// o says more of it, and is replaced whole.
 	o      atomic.Pointer[MethodOptions]
 	credit atomic.Int32 // for calls that took little time

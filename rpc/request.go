@@ -38,6 +38,9 @@ func (r *request) Value(key any) any {
 // Run serves the request on a worker of the queue. Whatever the handler does,
 // the request is answered.
 func (r *request) Run(context.Context) {
+	if r.batch != nil && r.diverted() {
+		return
+	}
 	out := newOutgoing()
 	out.id = r.msg.ID
 	whole := false
@@ -82,12 +85,16 @@ func (r *request) appendAnswer(dst []byte) []byte {
 func (r *request) call(dst []byte) ([]byte, error) {
 	m := r.method
 	if m == nil {
-		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
+		return dst, notFound(r.msg.Method)
 	}
 	began := time.Now()
 	dst, err := m.invoke(r, wrapScalar(r.msg.Params), dst)
 	m.took(time.Since(began))
 	return dst, err
+}
+
+func notFound(method []byte) *Error {
+	return &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", method)}
 }
 
 // wrapScalar makes [x] of a scalar x, which only [Limits].ScalarParams lets

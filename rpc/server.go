@@ -23,6 +23,7 @@ type Server struct {
 	owned bool            // the queue was made here
 	ctx   context.Context // ends with Shutdown
 	stop  context.CancelFunc
+	async *asyncCalls
 
 	mu       sync.Mutex // protects the fields below
 	sessions map[*session]struct{}
@@ -44,6 +45,8 @@ type ServerOptions struct {
 	Width int
 	// Limits bound what one peer may send.
 	Limits Limits
+	// Async adjusts how calls with handles are treated.
+	Async *AsyncOptions
 	// Codec is for the calls that handlers make to their callers. Nil means
 	// [JSON].
 	Codec Codec
@@ -74,6 +77,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
+	s.async = newAsyncCalls(s.ctx, s.queue, s.o.Async)
 	return s
 }
 
@@ -130,7 +134,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 	sess := newSession(s.queue.Context(), conn, sessionOptions{
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
-		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
+		inFlight: s.o.Limits.InFlight, outgoing: 1024, async: s.async, log: s.o.Logger.With("remote", conn.Info().Remote),
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
@@ -184,6 +188,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.async.close()
 	s.wg.Wait()
 	var err error
 	if s.owned {

@@ -40,7 +40,10 @@ type session struct {
 	parked    parked
 	scratch   []envelope.Message // of the goroutine that receives
 	stats     counters
-	closing   atomic.Bool // by Client.Close
+	closing   atomic.Bool  // by Client.Close
+	async     *asyncCalls  // of the server; nil at a client
+	pushes    atomic.Int32 // promised
+	taste     peerTaste
 }
 
 type counters struct {
@@ -56,11 +59,12 @@ type sessionOptions struct {
 	inFlight int // requests of the peer
 	outgoing int // calls of ours
 	owned    bool
+	async    *asyncCalls
 	log      *slog.Logger
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned}
+	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned, async: o.async}
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
@@ -116,6 +120,8 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 	case msgs[0].Kind == envelope.Response:
 		s.answered(m, &msgs[0])
 		s.settle(m, transport.Accepted)
+	case msgs[0].Kind == envelope.Invalid && s.bareAck(&msgs[0]):
+		s.settle(m, transport.Accepted)
 	case msgs[0].Kind == envelope.Invalid:
 		s.refuse(m, msgs[0].ID, invalidRequest(&msgs[0]))
 	default:
@@ -141,7 +147,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	}
 	err := s.serving.admit(1, m.Unsettled())
 	if err == nil {
-		if r.method.quick() && at.serve(r, r) {
+		if r.diverted() || r.method.quick() && at.serve(r, r) {
 			return
 		}
 		err = s.lane.Submit(r, r)
