@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,8 +51,29 @@ type model struct {
 	store   *handles.Store
 	entries map[handles.Key]*entry
 	seq     int
-	stops   map[handles.Key]int
-	told    map[*entry]int
+
+	mu    sync.Mutex // protects the fields below, which the store's timer writes
+	stops map[handles.Key]int
+	told  map[*entry]int
+}
+
+func (m *model) stopped(k handles.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stops[k]++
+}
+
+func (m *model) wasTold(e *entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told[e]++
+}
+
+// count returns how often a call was stopped, and its waits were told.
+func (m *model) count(k handles.Key, e *entry) (stops, told int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stops[k], m.told[e]
 }
 
 type entry struct {
@@ -129,7 +151,7 @@ func (m *model) begin(rt *rapid.T) {
 		}
 		m.bury(read[0])
 	}
-	h, got := m.store.Begin(k, call("m", fmt.Sprintf("[%c]", params)), func(handles.State) { m.stops[k]++ })
+	h, got := m.store.Begin(k, call("m", fmt.Sprintf("[%c]", params)), func(handles.State) { m.stopped(k) })
 	if got != want {
 		rt.Fatalf("Begin(%v) = %v, want %v", k, got, want)
 	}
@@ -141,7 +163,7 @@ func (m *model) begin(rt *rapid.T) {
 	if e == nil || e.state == "buried" || h == nil {
 		return
 	}
-	waits := m.store.Wait(h, &handles.Wait{Ended: func() { m.told[e]++ }})
+	waits := m.store.Wait(h, &handles.Wait{Ended: func() { m.wasTold(e) }})
 	if waits != (e.state == "running") {
 		rt.Fatalf("Wait(%v) = %v for %s", k, waits, e.state)
 	}
@@ -173,14 +195,14 @@ func (m *model) finish(rt *rapid.T) {
 
 func (m *model) cancel(rt *rapid.T) {
 	k, e, runs := m.running(rt)
-	before := m.stops[k]
+	before, _ := m.count(k, e)
 	m.store.Cancel(e.h)
 	if runs {
 		m.set(e, "cancelled", limits.Retain)
 		before++
 	}
-	if m.stops[k] != before {
-		rt.Fatalf("stopped %d times, want %d", m.stops[k], before)
+	if stops, _ := m.count(k, e); stops != before {
+		rt.Fatalf("stopped %d times, want %d", stops, before)
 	}
 }
 
@@ -247,8 +269,8 @@ func (m *model) next() *entry {
 }
 
 func (m *model) isTold(rt *rapid.T, e *entry) {
-	if m.told[e] != e.waits {
-		rt.Fatalf("told %d times of the end, want %d", m.told[e], e.waits)
+	if _, told := m.count(handles.Key{}, e); told != e.waits {
+		rt.Fatalf("told %d times of the end, want %d", told, e.waits)
 	}
 }
 

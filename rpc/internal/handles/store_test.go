@@ -3,6 +3,7 @@ package handles_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,9 @@ import (
 type rig struct {
 	t *testing.T
 	*handles.Store
-	stops []string
-	waits []string
+
+	mu           sync.Mutex // protects the fields below while time passes
+	stops, waits []string
 }
 
 // limits are small, so that a test reaches them.
@@ -33,17 +35,23 @@ var sum12 = call("sum", "[1,2]")
 
 func (r *rig) begin(who string, n byte) *handles.Handle {
 	r.t.Helper()
-	h, v := r.Begin(key(who, n), sum12, func(s handles.State) { r.stops = append(r.stops, fmt.Sprint(n, " ", s)) })
+	h, v := r.Begin(key(who, n), sum12, func(s handles.State) { r.note(&r.stops, fmt.Sprint(n, " ", s)) })
 	if v != handles.Started {
 		r.t.Fatalf("Begin(%q, %d) = %v, want started", who, n, v)
 	}
 	return h
 }
 
+func (r *rig) note(list *[]string, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*list = append(*list, text)
+}
+
 // wait has r.waits note the end of h.
 func (r *rig) wait(h *handles.Handle, name string) *handles.Wait {
 	r.t.Helper()
-	w := &handles.Wait{Ended: func() { r.waits = append(r.waits, name) }}
+	w := &handles.Wait{Ended: func() { r.note(&r.waits, name) }}
 	if !r.Wait(h, w) {
 		r.t.Fatalf("Wait(%s) = false, want true", name)
 	}
