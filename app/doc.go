@@ -77,5 +77,5 @@
 //
 // # Sample services
 //
-// Echo, Math.Sum, Sleep and Fail; see [SampleMethods].
+// Echo, Math.Sum, Sleep, Fail and Task.Run; see [SampleMethods].
 package app

@@ -77,7 +77,7 @@ func ExampleSampleMethods() {
 	}
 	fmt.Println(mux.Methods())
 	// Output:
-	// [Echo Fail Math.Sum Sleep]
+	// [Echo Fail Math.Sum Sleep Task.Run]
 }
 
 func ExampleEnvName() {

@@ -14,7 +14,7 @@ import (
 // "methods" is called once; see [AsMethods].
 type Methods func(*rpc.Mux) error
 
-// maxSleep bounds how long one Sleep can hold a worker.
+// maxSleep bounds how long one Sleep or Task.Run can hold a worker.
 const maxSleep = time.Hour
 
 // SampleMethods returns the sample services:
@@ -22,9 +22,11 @@ const maxSleep = time.Hour
 //	Echo      any params                          → the params, unchanged; null without any
 //	Math.Sum  [1, 2, 3]                           → 6
 //	Sleep     {"ms": n} or [n]                    → n, after n milliseconds; at most an hour
+//	Task.Run  {"ms": n} or [n]                    → n, after n milliseconds; at most an hour
 //	Fail      {"code": c, "message": m, "data": d} → that error; data may be left out
 //
-// Fail takes its params by position, too. Other params are refused with
+// Task.Run is a long job: a caller who gives it a handle can leave and come back
+// for the result ([rpc.Detach]). Fail takes its params by position, too. Other params are refused with
 // [rpc.CodeInvalidParams].
 func SampleMethods() Methods {
 	return func(m *rpc.Mux) error {
@@ -32,6 +34,11 @@ func SampleMethods() Methods {
 		rpc.Handle(m, "Math.Sum", sum)
 		rpc.Handle(m, "Sleep", sleep)
 		rpc.Handle(m, "Fail", fail)
+		rpc.Handle(m, "Task.Run", runTask)
+		m.Configure("Task.Run", rpc.MethodOptions{
+			Summary: "Takes its time, and may be left and come back to.",
+			Async:   true,
+		})
 		return nil
 	}
 }
@@ -90,3 +97,6 @@ func fail(_ context.Context, p failParams) (any, error) {
 	}
 	return nil, &rpc.Error{Code: rpc.Code(*p.Code), Message: *p.Message, Data: p.Data}
 }
+
+// runTask is a job that takes p.MS milliseconds.
+func runTask(ctx context.Context, p sleepParams) (int64, error) { return sleep(ctx, p) }
