@@ -15,7 +15,8 @@ type call struct {
 	Method string `arg:"" help:"The method's name."`
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
 
-	Durable bool `help:"Ask a broker to keep the request across its restart."`
+	Durable bool       `help:"Ask a broker to keep the request across its restart."`
+	Async   asyncValue `placeholder:"UUID" help:"Give the call a handle, by which it outlives a lost connection; with =UUID, come back to the call of that handle."`
 }
 
 // Help is shown by call --help.
@@ -23,10 +24,15 @@ func (*call) Help() string {
 	return `The result is printed as it came, without the blanks between its parts. An error in the answer goes to
 stderr as a JSON object, with exit status 1; 3 means that no answer came, and stderr says whether the call was sent.
 
+With --async a method that allows it runs on when the connection is lost, which is then made again. If there is no
+answer within --timeout, stderr names the handle: the same command with --async=UUID comes back for the result, and
+does not run the method again.
+
 Examples:
 
     polyport call stomp://127.0.0.1:7070 Math.Sum '[1,2,3]'
-    polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s`
+    polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s
+    polyport call stomp://127.0.0.1:7070 Task.Run '{"ms":60000}' --async=3b241101-e2bb-4255-8caf-4136c566a962`
 }
 
 func (v *call) run(ctx context.Context, e *environment) error {
@@ -36,6 +42,9 @@ func (v *call) run(ctx context.Context, e *environment) error {
 	}
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
+	if v.Async.given {
+		return v.detach(ctx, e, params)
+	}
 	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable})
 	if err != nil {
 		return err

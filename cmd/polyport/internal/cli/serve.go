@@ -40,7 +40,7 @@ type serve struct {
 
 // Help is shown by serve --help.
 func (*serve) Help() string {
-	return `Serves Echo, Math.Sum, Sleep and Fail. First of all, a line "listening ADDR WIRES" is printed for each address,
+	return `Serves Echo, Math.Sum, Sleep, Fail and Task.Run. First of all, a line "listening ADDR WIRES" is printed for each address,
 and "consuming URL" for each queue of a broker. With --consume and no --listen it listens nowhere.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
 at once. Exit status 0 says that it ended in order, 1 that it could not listen or some requests were not answered in time.
