@@ -112,6 +112,7 @@ func (a *asyncCalls) submit(d *detached) error {
 		a.lanes[d.key.Principal] = l
 	}
 	l.calls++
+	d.lane = l
 	a.mu.Unlock()
 	err := l.Submit(d, d)
 	if err != nil {
@@ -120,11 +121,15 @@ func (a *asyncCalls) submit(d *detached) error {
 	return err
 }
 
-// left is called once for each call that submit was given.
+// left notes that a call is no longer in its lane, if it is in one.
 func (a *asyncCalls) left(d *detached) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := a.lanes[d.key.Principal]
+	l := d.lane
+	if l == nil {
+		return
+	}
+	d.lane = nil
 	if l.calls--; l.calls == 0 {
 		delete(a.lanes, d.key.Principal)
 	}

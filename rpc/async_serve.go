@@ -77,7 +77,7 @@ func (r *request) begin(key handles.Key, call handles.Call, ask asyncAsk) {
 		return
 	}
 	d.handle = h
-	if err := a.submit(d); err != nil {
+	if err := a.submit(d); err != nil && !r.session.parked.takes(r.message, err, d) {
 		d.withdraw(err)
 	}
 	r.await(h, ask, a.o.Grace)
@@ -170,6 +170,7 @@ type detached struct {
 	calls  *asyncCalls
 	key    handles.Key
 	handle *handles.Handle
+	lane   *asyncLane // protected by calls.mu
 	cancel context.CancelCauseFunc
 }
 

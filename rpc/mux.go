@@ -132,7 +132,7 @@ func (m *Mux) Methods() []string {
 // other P takes an array of one. struct{} takes none.
 //
 // fn runs on a worker of the server's queue. Its ctx ends when the connection
-// does. A plain error is answered with [CodeHandler] and its text, an [*Error]
+// does, unless the call has a handle (see [MethodOptions].Async). A plain error is answered with [CodeHandler] and its text, an [*Error]
 // as it is, a panic with [CodeInternal]. Handle panics if the name is taken,
 // empty or begins with "rpc.", or if P cannot be decoded.
 func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {

@@ -161,7 +161,8 @@ func (s *Server) Connections() int {
 
 // Shutdown refuses new requests with [CodeShuttingDown], answers those it has
 // accepted, closes the connections, and returns when all goroutines of the
-// server have ended. If ctx ends first, the contexts of handlers that still run
+// server have ended. Calls with handles that nobody waits for are not waited for:
+// their contexts end when the others are answered. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
 // error is a [*ShutdownError]. Close listeners before.
 func (s *Server) Shutdown(ctx context.Context) error {
