@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,7 +139,7 @@ func converse(t *testing.T, w wire, want string, talk ...string) {
 	n, err := get(t, f)
 	got := "null"
 	if n != nil {
-		got = fmt.Sprint(*n)
+		got = strconv.Itoa(*n)
 	}
 	if err != nil || got != want {
 		t.Errorf("Detach() after %s = %s, %v, want %s", talk[len(talk)-1], got, err, want)

@@ -65,7 +65,7 @@ func (r *request) asyncGet() {
 		r.fail(e)
 		return
 	}
-	hold := min(time.Duration(max(0, p.WaitMS)), maxWait/time.Millisecond) * time.Millisecond
+	hold := time.Duration(min(max(0, p.WaitMS), maxWait.Milliseconds())) * time.Millisecond
 	w := &waiting{r: r, handle: h, token: envelope.AppendString(nil, p.Async), forget: p.Forget, brief: true}
 	w.begin(hold)
 }
@@ -85,8 +85,9 @@ func asyncCancel(ctx context.Context, params, dst []byte) ([]byte, error) {
 		return dst, e
 	}
 	result := asyncCancelResult{State: "done"}
-	if r.session.async.store.Cancel(h) == handles.Cancelled {
+	if store := r.session.async.store; store.Cancel(h) == handles.Cancelled {
 		result.State = "cancelled"
+		store.Read(h, false) // there is no more to know
 	}
 	return appendResult(JSON(), dst, &result)
 }

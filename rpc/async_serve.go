@@ -48,7 +48,7 @@ func (r *request) detach() bool {
 		key.ID = handles.Random()
 		ask.token = []byte(`"` + key.ID.String() + `"`)
 	case key.Principal == "" && !key.ID.Secret():
-		r.fail(&Error{Code: CodeInvalidRequest, Message: "invalid metadata.async: whoever has not logged in needs a random UUID (version 4)"})
+		r.fail(&Error{Code: CodeInvalidRequest, Message: "invalid metadata.async: without a login it must be random (version 4)"})
 		return true
 	}
 	call := handles.CallOf(r.msg.Method, r.msg.Params)
@@ -68,8 +68,8 @@ func (r *request) detach() bool {
 func (r *request) begin(key handles.Key, call handles.Call, ask asyncAsk) {
 	a := r.session.async
 	d := &detached{request: *r, calls: a, key: key}
-	d.request.batch = nil
-	d.request.Context, d.cancel = context.WithCancelCause(a.ctx)
+	ctx, cancel := context.WithCancelCause(a.ctx)
+	d.request.Context, d.request.batch, d.cancel = ctx, nil, cancel
 	h, verdict := a.store.Begin(key, call, d.stop)
 	if verdict != handles.Started {
 		d.cancel(nil)

@@ -165,6 +165,11 @@ var asyncFlows = []struct {
 		`a> {"jsonrpc":"2.0","id":6,"method":"Task","params":[1],"metadata":{"async":"V"}}`, `a< 201ms 6=1`,
 		`ran Task100, Task0, Task1, Task1`,
 	}},
+	{name: "8: what was cancelled makes room, too", lockstep: true, o: rpc.AsyncOptions{Handles: 1}, script: script{
+		`a> {"jsonrpc":"2.0","id":1,"method":"Task","params":[100],"metadata":{"async":"U"}}`, `a< 50ms 1~U`,
+		`a> {"jsonrpc":"2.0","id":2,"method":"rpc.async.cancel","params":["U"]}`, `a< 50ms 2={"state":"cancelled"}`,
+		`a> {"jsonrpc":"2.0","id":3,"method":"Task","params":[1],"metadata":{"async":"V"}}`, `a< 51ms 3=1`,
+	}},
 	{name: "8: forget gives the handle up", lockstep: true, script: script{
 		`a> {"jsonrpc":"2.0","id":1,"method":"Task","params":[100],"metadata":{"async":"U"}}`, `a< 50ms 1~U`,
 		`a> {"jsonrpc":"2.0","id":2,"method":"rpc.async.get","params":{"async":"U","forget":true}}`, `a< 50ms 2~U`,

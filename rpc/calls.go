@@ -17,8 +17,7 @@ type waiter struct {
 	ready  chan struct{} // gets one token when answer is set; nil for a member of a batch
 	group  *group        // nil for a call that went alone
 	sent   bool
-	// metadata goes with the request, an object; nil for none.
-	metadata []byte
+	talk   *metadataTalk // nil for a call without metadata
 }
 
 // An answer is what a response held, or why there is none.
@@ -26,8 +25,6 @@ type answer struct {
 	result, fault []byte // raw, of the message's body
 	err           error  // NotSent or Unknown, if neither is there
 	outcome       Outcome
-	metadata      []byte // raw, an object or nil
-	bare          bool   // it had neither result nor error
 }
 
 // A group is the calls of one batch.
@@ -207,13 +204,16 @@ func (s *session) answered(m *transport.Message, msg *envelope.Message) {
 // match finds whose answer msg is. It needs calls.mu.
 func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	c := &s.calls
-	a := answer{result: msg.Result, fault: msg.Error, metadata: msg.Metadata, outcome: Answered}
+	a := answer{result: msg.Result, fault: msg.Error, outcome: Answered}
 	if msg.Reason != "" {
 		a = answer{err: fmt.Errorf("%w: %s", ErrBadAnswer, msg.Reason), outcome: Unknown}
 	}
 	if id, ok := number(msg.ID); ok {
 		if w := c.waiting[id]; w != nil {
 			g := w.group
+			if w.talk != nil {
+				w.talk.heard = msg.Metadata
+			}
 			c.settle(w, a)
 			return g
 		}

@@ -187,8 +187,8 @@ func (c *Client) send(ctx context.Context, w *waiter, method string, params any)
 		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	if w.metadata != nil {
-		out.msg.Body = appendToTail(out.msg.Body, w.metadata)
+	if w.talk != nil {
+		out.msg.Body = w.talk.appendTo(out.msg.Body)
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
 		if c.s.calls.abandon(w) {
@@ -249,7 +249,7 @@ func (c *Client) wait(ctx context.Context, w *waiter) answer {
 		}
 	}
 	a := w.answer
-	w.answer, w.metadata = answer{}, nil
+	w.answer, w.talk = answer{}, nil
 	c.s.calls.spare.Put(w)
 	c.s.calls.release(1)
 	return a

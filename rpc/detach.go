@@ -106,8 +106,23 @@ func (c *Client) newDetached(method string, params any, o *DetachOptions) (*deta
 	return d, nil
 }
 
-// startWith is start with metadata, an object or nil.
-func (c *Client) startWith(ctx context.Context, method string, params any, metadata []byte) (*waiter, error) {
+// A metadataTalk is the metadata of one call and of its answer.
+type metadataTalk struct {
+	said  []byte // an object; nil for none
+	heard []byte // an object, or nil
+	bare  bool   // it came with neither result nor error
+}
+
+// appendTo appends what is said to a whole message.
+func (t *metadataTalk) appendTo(body []byte) []byte {
+	if t.said == nil {
+		return body
+	}
+	return envelope.AppendTail(envelope.AppendMetadata(body[:len(body)-1], t.said))
+}
+
+// startWith is start with metadata, unless talk is nil.
+func (c *Client) startWith(ctx context.Context, method string, params any, talk *metadataTalk) (*waiter, error) {
 	calls := &c.s.calls
 	if ctx.Err() != nil {
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
@@ -116,19 +131,14 @@ func (c *Client) startWith(ctx context.Context, method string, params any, metad
 		return nil, &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	w := calls.spare.Get().(*waiter)
-	w.metadata = metadata
+	w.talk = talk
 	if err := c.send(ctx, w, method, params); err != nil {
-		w.metadata = nil
+		w.talk = nil
 		calls.release(1)
 		calls.spare.Put(w)
 		return nil, err
 	}
 	return w, nil
-}
-
-// appendToTail appends metadata to a whole message.
-func appendToTail(body, metadata []byte) []byte {
-	return envelope.AppendTail(envelope.AppendMetadata(body[:len(body)-1], metadata))
 }
 
 // A peerTaste is what is known of how a peer takes requests with metadata. It

@@ -38,12 +38,13 @@ type detachedCall struct {
 	metadata   []byte
 	repeatable bool
 
-	plain  bool  // it was sent without metadata
-	sent   bool  // it may be known to the server
-	by     way   // what is asked next
-	knows  bool  // the server has rpc.async.get
-	older  bool  // it has not, but acknowledges
-	lost   error // why the first answer did not come
+	talk   metadataTalk // the last question and its answer
+	plain  bool         // it was sent without metadata
+	sent   bool         // it may be known to the server
+	by     way          // what is asked next
+	knows  bool         // the server has rpc.async.get
+	older  bool         // it has not, but acknowledges
+	lost   error        // why the first answer did not come
 	pauses *backoff.ExponentialBackOff
 }
 
@@ -63,14 +64,16 @@ func (d *detachedCall) ask(ctx context.Context) (w *waiter, err error) {
 			wait = 0 // others want to use the connection, too
 		}
 		params := json.RawMessage(fmt.Appendf(nil, `{"async":%q,"waitMs":%d}`, d.handle, wait.Milliseconds()))
-		return d.c.startWith(ctx, "rpc.async.get", params, nil)
+		d.talk = metadataTalk{}
+		return d.c.startWith(ctx, "rpc.async.get", params, &d.talk)
 	}
 	s := d.c.s
 	d.plain = d.plain || s.taste.refuses.Load() == s.calls.connection()
 	if d.plain {
 		return d.c.startWith(ctx, d.method, d.params, nil)
 	}
-	w, err = d.c.startWith(ctx, d.method, d.params, d.metadata)
+	d.talk = metadataTalk{said: d.metadata}
+	w, err = d.c.startWith(ctx, d.method, d.params, &d.talk)
 	d.sent = d.sent || OutcomeOf(err) != NotSent
 	return w, err
 }
@@ -117,11 +120,11 @@ func (d *detachedCall) judge(a *answer) (again, pause bool) {
 	case a.fault != nil:
 		return d.failed(a)
 	}
-	pending := d.pending(a)
 	if !d.plain && d.by == byCall {
 		d.c.s.taste.takes.Store(d.c.s.calls.connection())
 	}
-	if a.bare && !pending {
+	pending := d.pending(a)
+	if d.talk.bare && !pending {
 		*a = answer{err: fmt.Errorf("%w: neither result nor error", ErrBadAnswer), outcome: Unknown}
 	}
 	return pending, true
@@ -188,7 +191,7 @@ func (d *detachedCall) refused(e *Error) bool {
 func (d *detachedCall) pending(a *answer) bool {
 	var async, state []byte
 	pollMS := uint64(0)
-	envelope.Members(a.metadata, func(name, value []byte) bool {
+	envelope.Members(d.talk.heard, func(name, value []byte) bool {
 		switch string(name) {
 		case "async":
 			async = value
@@ -269,9 +272,10 @@ func (s *session) bareAck(msg *envelope.Message) bool {
 	s.calls.mu.Lock()
 	defer s.calls.mu.Unlock()
 	w := s.calls.waiting[n]
-	if w == nil || w.metadata == nil {
+	if w == nil || w.talk == nil || w.talk.said == nil {
 		return false
 	}
-	s.calls.settle(w, answer{result: []byte("null"), metadata: msg.Metadata, bare: true, outcome: Answered})
+	w.talk.heard, w.talk.bare = msg.Metadata, true
+	s.calls.settle(w, answer{result: []byte("null"), outcome: Answered})
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,7 +128,7 @@ func TestDetachConversations(t *testing.T) {
 					isOutcome(t, "Detach()", err, rpc.Unknown)
 				case tt.code != 0:
 					isCode(t, "Detach()", err, tt.code)
-				case err != nil || fmt.Sprint(got) != tt.want:
+				case err != nil || strconv.Itoa(got) != tt.want:
 					t.Errorf("Detach() = %v, %v, want %s", got, err, tt.want)
 				}
 				isSilent(p, time.Minute)
@@ -155,16 +156,18 @@ func TestDetachRemembersRefusals(t *testing.T) {
 			t.Errorf("second Detach() = %v, %v, want 7, nil", got, err)
 		}
 
-		c, p = talker(t, w, true)
-		f = rpc.Detach[int](t.Context(), c, "m", []int{1}, o)
-		says(p, fmt.Sprintf(lineFirst, 1))
-		p.say(fmt.Sprintf(lineFinal, 1))
-		_, _ = get(t, f)
-		f = rpc.Detach[int](t.Context(), c, "m", []int{1}, o)
-		says(p, fmt.Sprintf(lineFirst, 2))
-		p.say(fmt.Sprintf(lineRefused, 2))
-		_, err := get(t, f)
-		isCode(t, "Detach() of a method that refuses", err, rpc.CodeInvalidRequest)
+		for _, taken := range []string{lineFinal, ackNow, lineNoMethod} {
+			c, p = talker(t, w, true)
+			rpc.Detach[int](t.Context(), c, "m", []int{1}, o)
+			says(p, fmt.Sprintf(lineFirst, 1))
+			p.say(spelled.Replace(fmt.Sprintf(taken, 1)))
+			synctest.Wait()
+			f = rpc.Detach[int](t.Context(), c, "m", []int{1}, o)
+			says(p, fmt.Sprintf(lineFirst, 2))
+			p.say(fmt.Sprintf(lineRefused, 2))
+			_, err := get(t, f)
+			isCode(t, "Detach() of a method that refuses", err, rpc.CodeInvalidRequest)
+		}
 	})
 }
 
@@ -323,7 +326,7 @@ func TestDetachAfterLoss(t *testing.T) {
 				if tt.err != nil {
 					isErr(t, "Detach()", err, tt.err)
 					isOutcome(t, "Detach()", err, rpc.Unknown)
-				} else if err != nil || fmt.Sprint(got) != tt.want {
+				} else if err != nil || strconv.Itoa(got) != tt.want {
 					t.Errorf("Detach() = %v, %v, want %s", got, err, tt.want)
 				}
 				isSilent(p, time.Minute)

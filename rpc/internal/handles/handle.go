@@ -56,8 +56,10 @@ const (
 	retained
 	buried
 	gone
-	phases = gone
 )
+
+// phases is how many of them have handles in them.
+const phases = gone
 
 // A Wait is somebody who waits for the end of a call. It must not be copied,
 // and is used once.

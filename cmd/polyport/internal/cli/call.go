@@ -16,7 +16,7 @@ type call struct {
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
 
 	Durable bool       `help:"Ask a broker to keep the request across its restart."`
-	Async   asyncValue `placeholder:"UUID" help:"Give the call a handle, by which it outlives a lost connection; with =UUID, come back to the call of that handle."`
+	Async   asyncValue `help:"Give the call a handle, by which it outlives a lost connection; with =UUID, come back to that call."`
 }
 
 // Help is shown by call --help.
