@@ -15,7 +15,7 @@ import (
 // "methods" is called once; see [AsMethods].
 type Methods func(*rpc.Mux) error
 
-// maxSleep bounds how long one Sleep can hold a worker.
+// maxSleep bounds how long one Sleep or Task.Run can hold a worker.
 const maxSleep = time.Hour
 
 // SampleMethods returns the sample services:
@@ -27,9 +27,11 @@ const maxSleep = time.Hour
 //	Call.Back {"method": m, "params": p} → what the caller answers to that call
 //	Task.Run  {"ms": n, "id": i}                  → n, after n milliseconds; at most an hour
 //
-// Task.Run publishes how far it is, {"id":i,"done_ms":d,"ms":n}, on the topic
-// task.i as it begins and after each tenth. A caller who leaves the id out finds
-// a fresh one in the first event that task.* has of it.
+// Task.Run is a long job: a caller who gives it a handle can leave and come back
+// for the result ([rpc.Detach]). It publishes how far it is,
+// {"id":i,"done_ms":d,"ms":n}, on the topic task.i as it begins and after each
+// tenth. A caller who leaves the id out finds a fresh one in the first event that
+// task.* has of it.
 //
 // Fail and Call.Back take their params by position, too. Other params are refused with
 // [rpc.CodeInvalidParams].
@@ -41,6 +43,10 @@ func SampleMethods() Methods {
 		rpc.Handle(m, "Fail", fail)
 		rpc.Handle(m, "Call.Back", callBack)
 		rpc.Handle(m, "Task.Run", runTask)
+		m.Configure("Task.Run", rpc.MethodOptions{
+			Summary: "Takes its time, and may be left and come back to.",
+			Async:   true,
+		})
 		return nil
 	}
 }

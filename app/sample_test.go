@@ -54,6 +54,10 @@ func TestSampleMethods(t *testing.T) {
 		{name: "unknown name", method: "Sleep", params: `{"ms":1,"s":1}`, code: rpc.CodeInvalidParams},
 		{name: "two", method: "Sleep", params: `[1,2]`, code: rpc.CodeInvalidParams},
 
+		{name: "by name", method: "Task.Run", params: `{"ms":1}`, result: `1`},
+		{name: "by position", method: "Task.Run", params: `[60]`, result: `60`},
+		{name: "before now", method: "Task.Run", params: `[-1]`, code: rpc.CodeInvalidParams, message: "from 0 to 3600000"},
+
 		{name: "by name", method: "Fail", params: `{"code":7,"message":"no"}`, code: 7, message: "no"},
 		{name: "with data", method: "Fail", params: `{"code":-32000,"message":"","data":{"a":[1.0]}}`, code: -32000, data: `{"a":[1.0]}`},
 		{name: "with data that is null", method: "Fail", params: `{"code":7,"message":"no","data":null}`, code: 7, message: "no", data: `null`},
@@ -109,6 +113,29 @@ func TestSleepEndsWithTheConnection(t *testing.T) {
 		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("Stop took %v, so Sleep went on", took)
+		}
+	})
+}
+
+// Task.Run goes on when its caller has gone, and the caller finds it again.
+func TestTaskRunOutlivesTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, app.Config{Listen: []string{"mem://task:0"}})
+		o := &rpc.DetachOptions{Handle: rpc.NewHandle()}
+		first := dial(t, r.url(), nil)
+		lost := rpc.Detach[int](t.Context(), first, "Task.Run", []int{60_000}, o)
+		time.Sleep(59 * time.Second)
+		_ = first.Close()
+		if _, err := lost.Get(t.Context()); rpc.OutcomeOf(err) != rpc.Unknown {
+			t.Errorf("Task.Run of a closed client = %v, want an unknown outcome", err)
+		}
+		began := time.Now()
+		got, err := rpc.Detach[int](t.Context(), dial(t, r.url(), nil), "Task.Run", []int{60_000}, o).Get(t.Context())
+		if got != 60_000 || err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("Task.Run = %d, %v after %v more, want 60000, nil within 2s", got, err, time.Since(began))
+		}
+		if err := r.stop(); err != nil {
+			t.Errorf("Stop() = %v, want nil", err)
 		}
 	})
 }

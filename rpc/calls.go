@@ -19,8 +19,10 @@ type waiter struct {
 	sent   bool
 	// gathered says that the request waits for others to go with.
 	gathered bool
-	// metadata says that the request went with some.
+	// metadata says that the request went with some that says what travels beside
+	// it; talk is that of a call with a handle, nil for others.
 	metadata bool
+	talk     *metadataTalk
 	// future gets the answer of a call that nobody waits for by ready, if it is
 	// not nil.
 	future interface{ deliver(a answer) }
@@ -260,6 +262,9 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	if id, ok := number(msg.ID); ok {
 		if w := c.waiting[id]; w != nil {
 			g := w.group
+			if w.talk != nil {
+				w.talk.heard = msg.Metadata
+			}
 			c.settle(w, a)
 			return g
 		}

@@ -225,7 +225,7 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	case err != nil:
 		out.free()
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
-	case c.gathers():
+	case w.talk == nil && c.gathers():
 		c.s.gather.add(out, w, epoch)
 		return nil
 	}
@@ -242,8 +242,11 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 
 // begin makes out the request that w waits for, and lets it be answered.
 func (c *Client) begin(ctx context.Context, out *outgoing, w *waiter, x *Invocation, method string, params any) (epoch uint64, err error) {
-	metadata := c.accompany(ctx, out, x, c.s.mayMetadata())
+	metadata := c.accompany(ctx, out, x, w.talk == nil && c.s.mayMetadata())
 	w.metadata = metadata != nil
+	if w.talk != nil {
+		metadata = w.talk.said
+	}
 	if epoch, err = c.s.calls.begin(nil, w); err != nil {
 		return 0, err
 	}
@@ -319,7 +322,7 @@ func (c *Client) await(ctx context.Context, w *waiter) answer {
 		}
 	}
 	a := w.answer
-	w.answer = answer{}
+	w.answer, w.talk = answer{}, nil
 	c.s.calls.spare.Put(w)
 	c.s.calls.release(1)
 	return a

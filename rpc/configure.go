@@ -15,9 +15,10 @@ type MethodOptions struct {
 	Errors []*Error
 	// Examples are for the document.
 	Examples []Example
-	// Async lets a caller leave and come back for the result: a call that takes
-	// longer than [AsyncOptions].Grace is answered with an acknowledgement if the
-	// caller gave it a handle.
+	// Async lets a caller leave and come back for the result: a call that came
+	// with a handle (see [Detach]) goes on when its connection ends, and where
+	// its answer would hold up others it is answered with an acknowledgement
+	// after [AsyncOptions].Grace.
 	Async bool
 }
 

@@ -87,6 +87,36 @@
 // to calls on its own connection, which its window keeps free. docs/events.md in
 // the repository has the contract for peers that are not written in Go.
 //
+// # Calls that outlive their connection
+//
+//	mux.Configure("Task.Run", rpc.MethodOptions{Async: true})
+//	…
+//	f := rpc.Detach[int](ctx, client, "Task.Run", params, nil)
+//
+// [Detach] gives a call a handle, a UUID in the metadata of the request. A
+// method with [MethodOptions].Async then belongs to the server and not to the
+// connection: its context ends when the call is cancelled, took longer than
+// [AsyncOptions].TTL, or the server stops. The same handle with the same method
+// and params is the same call, which runs once. It answers any number of times
+// until [AsyncOptions].Retain after its end, and is known not to be run again
+// for 10 minutes more. Handles belong to the user of the connection; whoever
+// has not logged in shares them with all others who have not, and has to choose
+// them at random.
+//
+// On a connection that carries any number of calls the answer comes when it is
+// there. Where it would hold up others, which is on a wire with one call at a
+// time and in a batch, the caller is told after [AsyncOptions].Grace to come
+// back, and comes back with rpc.async.get. Three names are built in:
+//
+//	rpc.async.get     {"async": U, "waitMs": n, "forget": b}  the result or error; or, after
+//	                                                          n ms, that it still runs
+//	rpc.async.cancel  {"async": U}                            {"state": "cancelled" or "done"}
+//	rpc.async.done    {"async": U, "result" or "error": …}    sent to callers that asked for it
+//
+// Such calls wait in lanes of their own, one for each user, so
+// [ServerOptions].Width does not put them in order. docs/async.md shows the
+// messages.
+//
 // # Slow and hostile peers
 //
 // All that a peer can make this side hold is bounded: [Limits] bound nesting,

@@ -22,10 +22,10 @@ const (
 	CodeInternal       Code = -32603 // a handler panicked, or its result cannot be sent
 	CodeHandler        Code = -32000 // a handler returned a plain error
 	CodeBusy           Code = -32009 // no place in the queue: nothing was executed
-	CodeUnknownHandle  Code = -32050 // no such subscription; also for the async extension
-	CodeExpired        Code = -32051 // reserved for the async extension
+	CodeUnknownHandle  Code = -32050 // there is no call with this handle, or no such subscription
+	CodeExpired        Code = -32051 // the call with this handle took too long, or its result is no longer kept
 	CodeCancelled      Code = -32052
-	CodeConflict       Code = -32053 // a name in use for something else; also for the async extension
+	CodeConflict       Code = -32053 // the handle belongs to another call, or the name to another subscription: nothing was executed
 	CodeShuttingDown   Code = -32054 // nothing was executed
 	CodeDeadline       Code = -32055 // the handler's deadline passed
 )

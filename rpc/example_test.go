@@ -321,3 +321,36 @@ func ExampleError() {
 	}
 	// Output: 409 taken {"free":[7,8]}
 }
+
+// A call with a handle runs once, and whoever has the handle can come back to
+// it.
+func ExampleDetach() {
+	mux := rpc.NewMux(nil)
+	rpc.Handle(mux, "Report", func(context.Context, struct{}) (string, error) {
+		fmt.Println("at work")
+		return "all is well", nil
+	})
+	mux.Configure("Report", rpc.MethodOptions{Async: true})
+	server := rpc.NewServer(mux, nil)
+	l, err := transport.Listen(context.Background(), "mem://", nil)
+	if err != nil {
+		panic(err)
+	}
+	go server.Serve(context.Background(), l)
+
+	o := &rpc.DetachOptions{Handle: rpc.NewHandle()}
+	for range 2 {
+		client, err := rpc.Dial(context.Background(), "mem://"+l.Addr().String(), nil)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(rpc.Detach[string](context.Background(), client, "Report", nil, o).Get(context.Background()))
+		_ = client.Close()
+	}
+	_ = l.Close()
+	_ = server.Shutdown(context.Background())
+	// Output:
+	// at work
+	// all is well <nil>
+	// all is well <nil>
+}

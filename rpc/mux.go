@@ -54,6 +54,10 @@ type method struct {
 	// guarded has it pass through interceptors all the same, and so, if there are
 	// any, through the queue: they may wait.
 	guarded bool
+	// later, if it is not nil, serves a built-in method instead of invoke. It
+	// must not wait for anything, nor panic, and sees to it that the request is
+	// answered once, by reply or fail, now or later.
+	later func(*request)
 	// o says more of it, and is replaced whole.
 	o     atomic.Pointer[MethodOptions]
 	quick credit // for calls that took little time
@@ -150,7 +154,8 @@ func (m *Mux) Methods() []string {
 //
 // fn runs on a worker of the server's queue. Its ctx ends when the connection
 // does, at the caller's deadline, when the caller takes the call back, and when fn
-// returns. A plain error is answered with [CodeHandler] and its text, an [*Error]
+// returns; that of a call with a handle as [MethodOptions].Async has it. A plain
+// error is answered with [CodeHandler] and its text, an [*Error]
 // as it is, a panic with [CodeInternal]. Handle panics if the name is taken,
 // empty or begins with "rpc.", or if P cannot be decoded.
 func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {

@@ -50,6 +50,9 @@ func (r *request) Run(context.Context) {
 		r.Drop(err)
 		return
 	}
+	if r.batch != nil && r.diverted() {
+		return
+	}
 	out := newOutgoing()
 	out.id = r.msg.ID
 	whole := false
@@ -103,12 +106,16 @@ func (r *request) call(dst []byte) ([]byte, error) {
 func (r *request) invoke(ctx context.Context, dst, params []byte) ([]byte, error) {
 	m := r.method
 	if m == nil {
-		return dst, &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", r.msg.Method)}
+		return dst, notFound(r.msg.Method)
 	}
 	began := time.Now()
 	dst, err := m.invoke(ctx, params, dst)
 	m.took(time.Since(began), r.session.alone)
 	return dst, err
+}
+
+func notFound(method []byte) *Error {
+	return &Error{Code: CodeMethodNotFound, Message: fmt.Sprintf("method %.100q not found", method)}
 }
 
 // wrapScalar makes [x] of a scalar x, which only [Limits].ScalarParams lets

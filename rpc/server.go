@@ -25,6 +25,7 @@ type Server struct {
 	// services are those with queues of their own, by name.
 	services map[string]*service
 	events   *hub
+	async    *asyncCalls
 	ctx      context.Context // ends with Shutdown
 	stop     context.CancelFunc
 
@@ -51,6 +52,8 @@ type ServerOptions struct {
 	Services map[string]ServiceOptions
 	// Limits bound what one peer may send.
 	Limits Limits
+	// Async adjusts how calls with handles are treated.
+	Async *AsyncOptions
 	// Codec is for the calls that handlers make to their callers. Nil means
 	// [JSON].
 	Codec Codec
@@ -102,6 +105,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 			inFlight: or(so.InFlight, s.o.Limits.InFlight), width: or(so.Width, s.o.Width),
 		}
 	}
+	s.async = newAsyncCalls(s.ctx, s.queue, s.o.Async)
 	return s
 }
 
@@ -169,7 +173,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
-		services: s.services, events: s.events, plain: s.o.Plain, interceptors: s.o.Interceptors,
+		services: s.services, events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
@@ -196,8 +200,9 @@ func (s *Server) Connections() int {
 
 // Shutdown refuses new requests with [CodeShuttingDown], answers those it has
 // accepted, ends the subscriptions, whose subscribers are told so, closes the
-// connections, and returns when all goroutines of the
-// server have ended. If ctx ends first, the contexts of handlers that still run
+// connections, and returns when all goroutines of the server have ended. Calls
+// with handles that nobody waits for are not waited for: their contexts end when
+// the others are answered. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
 // error is a [*ShutdownError]. Close listeners before.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -226,6 +231,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.async.close()
 	s.wg.Wait()
 	var err error
 	if s.owned {

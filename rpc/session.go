@@ -50,6 +50,8 @@ type session struct {
 	stats    counters
 	closing  atomic.Bool  // by Client.Close
 	metadata atomic.Int32 // what the peer has shown of itself; see learn
+	async    *asyncCalls  // of the server; nil at a client
+	pushes   atomic.Int32 // promised
 	gather   *gather      // nil without [ClientOptions].AutoBatch
 	// mostBatch is how many requests of a batch the peer has shown to take; 0 if it
 	// has not, 1 if it takes no batches.
@@ -71,6 +73,7 @@ type sessionOptions struct {
 	outgoing int // calls of ours
 	owned    bool
 	events   *hub // nil if this end publishes nothing
+	async    *asyncCalls
 	log      *slog.Logger
 
 	plain        bool
@@ -78,7 +81,10 @@ type sessionOptions struct {
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, envelope: o.envelope, log: o.log, owned: o.owned, plain: o.plain, interceptors: o.interceptors}
+	s := &session{
+		conn: conn, mux: o.mux, codec: o.codec, envelope: o.envelope, log: o.log, owned: o.owned,
+		async: o.async, plain: o.plain, interceptors: o.interceptors,
+	}
 	s.lanes.common, s.lanes.services = o.lane, o.services
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -138,6 +144,8 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 	case msgs[0].Kind == envelope.Response:
 		s.answered(m, &msgs[0])
 		s.settle(m, transport.Accepted)
+	case msgs[0].Kind == envelope.Invalid && s.bareAck(&msgs[0]):
+		s.settle(m, transport.Accepted)
 	case msgs[0].Kind == envelope.Invalid:
 		s.refuse(m, msgs[0].ID, invalidRequest(&msgs[0]))
 	default:
@@ -167,7 +175,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	err := s.serving.admit(1, r.exempt(), m.Unsettled())
 	if err == nil {
 		s.enroll(r)
-		if at.fits(r.method) && at.serve(r, r) {
+		if r.diverted() || at.fits(r.method) && at.serve(r, r) {
 			return
 		}
 		err = r.lane.Submit(r, r)

@@ -83,6 +83,14 @@ func AppendError(dst, id []byte, code int, message string, data []byte) []byte {
 	return append(dst, "}}"...)
 }
 
+// AppendErrorHead appends a response up to its error: the caller appends the raw
+// error object, then [AppendTail]. The id is as in [AppendResult].
+func AppendErrorHead(dst, id []byte) []byte {
+	dst = append(dst, open+`,"id":`...)
+	dst = appendRaw(dst, id)
+	return append(dst, `,"error":`...)
+}
+
 // AppendMetadata appends the member metadata to a message whose tail is still
 // missing. Metadata is one raw JSON object, which is not checked; nil appends
 // nothing.

@@ -153,3 +153,28 @@ func TestAppendStringEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendErrorHead(t *testing.T) {
+	got := string(envelope.AppendTail(append(envelope.AppendErrorHead(nil, []byte(`"a"`)), `{"code":1,"message":""}`...)))
+	if want := `{"jsonrpc":"2.0","id":"a","error":{"code":1,"message":""}}`; got != want {
+		t.Errorf("AppendErrorHead() = %s, want %s", got, want)
+	}
+}
+
+// What some peers send in the place of an acknowledgement is no message, but
+// whoever waits for one can recognize it.
+func TestScanBareAcknowledgement(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"jsonrpc":"2.0","id":1,"metadata":{"async":true}}`:     `{"async":true}`,
+		`{"jsonrpc":"2.0","id":1,"metadata":1}`:                  "",
+		`{"jsonrpc":"1.0","id":1,"metadata":{"async":true}}`:     "",
+		`{"jsonrpc":"2.0","id":[],"metadata":{"a":1}}`:           `{"a":1}`,
+		`{"jsonrpc":"2.0","id":1,"metadata":{},"metadata":{}}`:   "",
+		`{"jsonrpc":"2.0","id":1,"method":1,"metadata":{"a":1}}`: "",
+	} {
+		msgs, _, err := envelope.Scan([]byte(body), nil, nil)
+		if err != nil || msgs[0].Kind != envelope.Invalid || string(msgs[0].Metadata) != want {
+			t.Errorf("Scan(%s) = %+v, %v, want invalid with metadata %q", body, msgs, err, want)
+		}
+	}
+}

@@ -40,6 +40,9 @@ func (s *scanner) judge(m *Message) {
 	m.ID = token
 	if reason != "" {
 		m.Reason = reason
+		if v := d.get(metadata); reason == noMethod && IsObject(v) {
+			m.Metadata = v
+		}
 		return
 	}
 	m.Kind = Notification

@@ -69,7 +69,9 @@ type Message struct {
 	Result, Error []byte
 
 	// Metadata is an object. In a Response, metadata of another type is
-	// dropped, because an answer is worth more than what came with it.
+	// dropped, because an answer is worth more than what came with it. It is
+	// set for an Invalid message, too, that only lacks a method: some peers
+	// acknowledge a call by an answer with neither result nor error.
 	Metadata []byte
 
 	// Reason tells a person in one short phrase what is wrong. It is set for

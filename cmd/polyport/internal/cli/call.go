@@ -15,7 +15,8 @@ type call struct {
 	Method string `arg:"" help:"The method's name."`
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
 
-	Durable bool `help:"Ask a broker to keep the request across its restart."`
+	Durable bool       `help:"Ask a broker to keep the request across its restart."`
+	Async   asyncValue `help:"Give the call a handle, by which it outlives a lost connection; with =UUID, come back to that call."`
 }
 
 // Help is shown by call --help.
@@ -25,11 +26,16 @@ stderr as a JSON object, with exit status 1; 3 means that no answer came, and st
 
 While it waits, the server may call Echo here.
 
+With --async a method that allows it runs on when the connection is lost, which is then made again. If there is no
+answer within --timeout, stderr names the handle: the same command with --async=UUID comes back for the result, and
+does not run the method again.
+
 Examples:
 
     polyport call stomp://127.0.0.1:7070 Call.Back '{"method":"Echo","params":[1]}'
     polyport call stomp://127.0.0.1:7070 Math.Sum '[1,2,3]'
-    polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s`
+    polyport call stomps://alice:secret@example.org --cacert ca.pem Sleep '{"ms":50}' --timeout 1s
+    polyport call stomp://127.0.0.1:7070 Task.Run '{"ms":60000}' --async=3b241101-e2bb-4255-8caf-4136c566a962`
 }
 
 func (v *call) run(ctx context.Context, e *environment) error {
@@ -39,6 +45,9 @@ func (v *call) run(ctx context.Context, e *environment) error {
 	}
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
+	if v.Async.given {
+		return v.detach(ctx, e, params)
+	}
 	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable, Mux: callee()})
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ func TestUsage(t *testing.T) {
 		{"no host", []string{"call", "stomp://:70", "Echo"}, []string{"no host"}},
 		{"no port number", []string{"call", "stomp://127.0.0.1:http", "Echo"}, []string{"cannot parse the URL", "port"}},
 		{"no timeout", []string{"call", url, "Echo", "--timeout", "0s"}, []string{"--timeout must be more than 0"}},
+		{"a handle that is no UUID", []string{"call", url, "Echo", "--async=me"}, []string{"--async", "expected a UUID", `"me"`}},
 		{"a timeout without a unit", []string{"call", url, "Echo", "--timeout", "5"}, []string{"--timeout"}},
 		{"a certificate without its key", []string{"call", url, "Echo", "--cert", "x"}, []string{"--cert and --key go together"}},
 		{"trust somebody and anybody", []string{"call", url, "Echo", "--cacert", "x", "--insecure"}, []string{"choose one"}},

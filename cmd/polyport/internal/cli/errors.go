@@ -34,6 +34,7 @@ type unansweredError struct {
 	outcome rpc.Outcome
 	to      target
 	err     error
+	handle  string // by which one can come back; "" for none
 }
 
 func (e unansweredError) Error() string { return e.outcome.String() + ": " + e.err.Error() }

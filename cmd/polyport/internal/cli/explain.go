@@ -23,6 +23,9 @@ func (e unansweredError) explain(c *common) (text, advice string) {
 	if e.outcome == rpc.NotSent {
 		return "no answer, nothing was sent: " + what, advice
 	}
+	if e.handle != "" {
+		advice = "the same command with --async=" + e.handle + " comes back for the result, if the method allows it"
+	}
 	if advice == "" {
 		advice = "repeat it only if it does no harm twice"
 	}

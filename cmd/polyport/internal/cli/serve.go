@@ -40,7 +40,7 @@ type serve struct {
 
 // Help is shown by serve --help.
 func (*serve) Help() string {
-	return `Serves Echo, Math.Sum, Sleep, Fail and Task.Run, and publishes the topic clock. First of all, a line
+	return `Serves Echo, Math.Sum, Sleep, Fail, Call.Back and Task.Run, and publishes the topic clock. First of all, a line
 "listening ADDR WIRES" is printed for each address, and "consuming URL" for each queue of a broker. With --consume and
 no --listen it listens nowhere.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
