@@ -25,13 +25,14 @@ const maxSleep = time.Hour
 //	Fail      {"code": c, "message": m, "data": d} → that error; data may be left out
 //
 // Fail takes its params by position, too. Other params are refused with
-// [rpc.CodeInvalidParams].
+// [rpc.CodeInvalidParams], null among them if the mux validates.
 func SampleMethods() Methods {
 	return func(m *rpc.Mux) error {
 		rpc.Handle(m, "Echo", echo)
 		rpc.Handle(m, "Math.Sum", sum)
 		rpc.Handle(m, "Sleep", sleep)
 		rpc.Handle(m, "Fail", fail)
+		describeSamples(m)
 		return nil
 	}
 }
@@ -40,17 +41,13 @@ func echo(_ context.Context, params json.RawMessage) (json.RawMessage, error) { 
 
 func invalid(why string) error { return rpc.Errorf(rpc.CodeInvalidParams, "invalid params: %s", why) }
 
-// sum has pointers because a decoder takes null for zero.
-func sum(_ context.Context, numbers []*float64) (float64, error) {
+func sum(_ context.Context, numbers []float64) (float64, error) {
 	if numbers == nil {
 		return 0, invalid("expected an array of numbers")
 	}
 	total := 0.0
-	for i, n := range numbers {
-		if n == nil {
-			return 0, invalid(fmt.Sprintf("element %d is null, not a number", i))
-		}
-		total += *n
+	for _, n := range numbers {
+		total += n
 	}
 	if math.IsInf(total, 0) || math.IsNaN(total) {
 		return 0, rpc.Errorf(rpc.CodeHandler, "the sum is out of range")
@@ -59,34 +56,29 @@ func sum(_ context.Context, numbers []*float64) (float64, error) {
 }
 
 type sleepParams struct {
-	// MS is a pointer so that null is not taken for zero.
-	MS *int64 `json:"ms"`
+	MS int64 `json:"ms" jsonschema:"How many milliseconds, from 0 to 3600000."`
 }
 
 func sleep(ctx context.Context, p sleepParams) (int64, error) {
-	if p.MS == nil || *p.MS < 0 || *p.MS > maxSleep.Milliseconds() {
+	if p.MS < 0 || p.MS > maxSleep.Milliseconds() {
 		return 0, invalid(fmt.Sprintf(`"ms" must be a number of milliseconds from 0 to %d`, maxSleep.Milliseconds()))
 	}
-	timer := time.NewTimer(time.Duration(*p.MS) * time.Millisecond)
+	timer := time.NewTimer(time.Duration(p.MS) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return *p.MS, nil
+		return p.MS, nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 }
 
 type failParams struct {
-	// Code and Message are pointers so that null is not taken for zero.
-	Code    *int            `json:"code"`
-	Message *string         `json:"message"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	Code    int             `json:"code"           jsonschema:"The code of the error."`
+	Message string          `json:"message"        jsonschema:"Its message."`
+	Data    json.RawMessage `json:"data,omitempty" jsonschema:"Its data, any JSON value."`
 }
 
 func fail(_ context.Context, p failParams) (any, error) {
-	if p.Code == nil || p.Message == nil {
-		return nil, invalid(`"code", a whole number, and "message", a text, are needed`)
-	}
-	return nil, &rpc.Error{Code: rpc.Code(*p.Code), Message: *p.Message, Data: p.Data}
+	return nil, &rpc.Error{Code: rpc.Code(p.Code), Message: p.Message, Data: p.Data}
 }

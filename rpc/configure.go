@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/go-json-experiment/json/jsontext")
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // MethodOptions say more of a method than the types of its handler do. The zero
 // value says nothing.

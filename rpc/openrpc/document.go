@@ -149,7 +149,7 @@ type Error struct {
 	Code    int64  `json:"code"`
 	Message string `json:"message"`
 	// Data is a JSON value, or nil.
-	Data json.RawMessage `json:"data,omitempty"`
+	Data json.RawMessage `json:"data,omitzero"`
 }
 
 // An ExamplePairing is a call with what comes of it.
@@ -174,7 +174,7 @@ type Example struct {
 	Summary     string `json:"summary,omitempty"`
 	Description string `json:"description,omitempty"`
 	// Value is a JSON value. It has to be there.
-	Value json.RawMessage `json:"value,omitempty"`
+	Value json.RawMessage `json:"value,omitzero"`
 }
 
 // Components are parts of a document that others refer to, by name.
