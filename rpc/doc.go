@@ -33,6 +33,15 @@
 // sent: nothing left, so calling again is safe. Unknown: the request left and
 // no answer came. Nothing is ever sent twice, here or below.
 //
+// # Describing a service
+//
+// Every server answers the method rpc.discover with an OpenRPC document that is
+// made from the types of its handlers ([Mux.Document]); [Mux.Configure] adds what
+// types cannot say: words, errors, examples. What the document allows is what
+// params are taken, with the exceptions that package openrpc/schema lists. With
+// [MuxOptions].Validate params are held to it before they are decoded. Package
+// openrpc/gengo writes a client in Go from such a document.
+//
 // # The path of a message
 //
 // One goroutine a connection receives. It cuts the body into messages, hands

@@ -9,11 +9,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The bounds of a document that [Decode] takes. Schemas are decoded once for
-// each level that they are nested, so that the two together bound the time.
+// The bounds of a document that [Decode] takes.
 const (
 	MaxSize  = 4 << 20 // bytes
 	MaxDepth = 64      // arrays and objects inside each other
+	// MaxWork bounds the sum of all bytes, each times its depth: decoding a schema
+	// reads it once for each level. It takes about a second.
+	MaxWork = 32 << 20
 )
 
 // ErrInvalid is wrapped by what is wrong with a document.
@@ -25,8 +27,8 @@ func invalid(format string, args ...any) error {
 
 // Decode reads a document of version 1 of OpenRPC, follows its references other
 // than those between schemas, and does [Document.Validate]. The document may
-// come from a server that is not trusted: it is bounded by [MaxSize] and
-// [MaxDepth], names must not appear twice in an object, and references must lead
+// come from a server that is not trusted: it is bounded by [MaxSize], [MaxDepth]
+// and [MaxWork], names must not appear twice in an object, and references must lead
 // to its own components. Members that this package does not know are passed
 // over. Descriptors that are referred to are shared, so a document that was
 // decoded can be much larger when it is written again.
@@ -53,13 +55,19 @@ func Decode(data []byte) (*Document, error) {
 // shallow says what is wrong with the nesting of a text, or that it is no JSON.
 func shallow(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(data))
+	work, last := 0, int64(0)
 	for {
 		_, err := d.ReadToken()
-		switch depth := d.StackDepth(); {
+		depth := d.StackDepth()
+		work += int(d.InputOffset()-last) * depth
+		last = d.InputOffset()
+		switch {
 		case err != nil:
 			return invalid("%w", err)
 		case depth > MaxDepth:
 			return invalid("it is nested deeper than %d", MaxDepth)
+		case work > MaxWork:
+			return invalid("it is too large for its depth")
 		case depth == 0:
 			return nil // json.Unmarshal judges what follows
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/jsonschema-go/jsonschema"
@@ -44,11 +45,29 @@ func (c *Checker) Check(s *jsonschema.Schema, value []byte) *Mismatch {
 
 func (c *Checker) check(s *jsonschema.Schema, value []byte, base jsontext.Pointer, tries *int) *Mismatch {
 	k := check{defs: c.Definitions, base: base, tries: tries}
-	k.d = jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if err := k.value(s); !errors.Is(err, errMismatch) {
+	r := readers.Get().(*reader)
+	defer readers.Put(r)
+	k.d = r.reset(value)
+	err := k.value(s)
+	r.reset(nil)
+	if !errors.Is(err, errMismatch) {
 		return nil
 	}
 	return &k.found
+}
+
+// A reader is a decoder to be used again.
+type reader struct {
+	b bytes.Buffer
+	d jsontext.Decoder
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+func (r *reader) reset(text []byte) *jsontext.Decoder {
+	r.b = *bytes.NewBuffer(text)
+	r.d.Reset(&r.b, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return &r.d
 }
 
 // follow returns the schema that s stands for, or nil if that is not known.
@@ -91,12 +110,12 @@ func (k *check) plain(s *jsonschema.Schema) error {
 	case kind == '[' && s.Enum == nil && s.Const == nil:
 		return k.array(s)
 	}
-	at, raw, err := k.read()
+	raw, err := k.d.ReadValue()
 	if err != nil {
 		return err
 	}
 	if !k.fits(s, kind, raw) {
-		k.found = newMismatch(at, expected(s), got(raw))
+		k.found = newMismatch(k.base+k.d.StackPointer(), expected(s), got(raw))
 		return errMismatch
 	}
 	return nil
@@ -214,15 +233,25 @@ func (k *check) object(s *jsonschema.Schema) error {
 	if _, err := k.d.ReadToken(); err != nil {
 		return err
 	}
-	missing := slices.Clone(s.Required)
+	var few [16]bool
+	seen := few[:]
+	if len(s.Required) > len(few) {
+		seen = make([]bool, len(s.Required))
+	}
+	var short [64]byte
 	for k.d.PeekKind() == '"' {
-		token, err := k.d.ReadToken()
+		raw, err := k.d.ReadValue()
 		if err != nil {
 			return err
 		}
-		name := token.String()
-		if i := slices.Index(missing, name); i >= 0 {
-			missing = slices.Delete(missing, i, i+1)
+		name, err := jsontext.AppendUnquote(short[:0], raw)
+		if err != nil && len(name) == 0 {
+			return err
+		}
+		for i := range s.Required {
+			if s.Required[i] == string(name) {
+				seen[i] = true
+			}
 		}
 		if err := k.member(s, name); err != nil {
 			return err
@@ -231,16 +260,18 @@ func (k *check) object(s *jsonschema.Schema) error {
 	if _, err := k.d.ReadToken(); err != nil {
 		return err
 	}
-	if len(missing) == 0 {
-		return nil
+	for i, name := range s.Required {
+		if !seen[i] {
+			k.found = newMismatch((k.base + k.d.StackPointer()).AppendToken(name), k.wanted(s.Properties[name]), "nothing")
+			return errMismatch
+		}
 	}
-	k.found = newMismatch((k.base + k.d.StackPointer()).AppendToken(missing[0]), k.wanted(s.Properties[missing[0]]), "nothing")
-	return errMismatch
+	return nil
 }
 
 // member reads the value of the member called name.
-func (k *check) member(s *jsonschema.Schema, name string) error {
-	if p := s.Properties[name]; p != nil {
+func (k *check) member(s *jsonschema.Schema, name []byte) error {
+	if p := s.Properties[string(name)]; p != nil {
 		return k.value(p)
 	}
 	if s.PropertyNames != nil && !named(s.PropertyNames.Pattern, name) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"math/big"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,7 +21,7 @@ func (k *check) fits(s *jsonschema.Schema, kind jsontext.Kind, raw jsontext.Valu
 	}
 	switch kind {
 	case '0':
-		return (!hasType(s, "integer") || hasType(s, "number") || whole(string(raw))) && fitsFormat(s.Format, string(raw)) && within(s, raw)
+		return (!hasType(s, "integer") || hasType(s, "number") || whole(raw)) && fitsFormat(s.Format, raw) && within(s, raw)
 	case '"':
 		return s.MinLength == nil && s.MaxLength == nil || length(s, raw)
 	}
@@ -61,26 +60,26 @@ func hasType(s *jsonschema.Schema, t string) bool {
 }
 
 // whole reports whether text is an integer as decoders want it.
-func whole(text string) bool {
-	digits := strings.TrimPrefix(text, "-")
-	for _, c := range []byte(digits) {
+func whole(text []byte) bool {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	for _, c := range digits {
 		if c < '0' || c > '9' {
 			return false
 		}
 	}
-	return digits != "" && (len(digits) == 1 || digits[0] != '0')
+	return len(digits) > 0 && (len(digits) == 1 || digits[0] != '0')
 }
 
 // fitsFormat reports whether a number has the bits that a format gives it.
-func fitsFormat(format, text string) bool {
+func fitsFormat(format string, text []byte) bool {
 	if format != formatInt64 && format != formatUint64 || len(text) < 19 || !whole(text) {
 		return true
 	}
 	var err error
 	if format == formatInt64 {
-		_, err = strconv.ParseInt(text, 10, 64)
+		_, err = strconv.ParseInt(string(text), 10, 64)
 	} else {
-		_, err = strconv.ParseUint(text, 10, 64)
+		_, err = strconv.ParseUint(string(text), 10, 64)
 	}
 	return err == nil
 }
@@ -90,10 +89,10 @@ const signedName, unsignedName = `^(0|-?[1-9][0-9]*)$`, `^(0|[1-9][0-9]*)$`
 
 // named reports whether a name is as one of these patterns has it. It takes all
 // names for other patterns.
-func named(pattern, name string) bool {
+func named(pattern string, name []byte) bool {
 	switch pattern {
 	case signedName:
-		return whole(name) && name != "-0"
+		return whole(name) && string(name) != "-0"
 	case unsignedName:
 		return whole(name) && name[0] != '-'
 	}
@@ -116,7 +115,7 @@ func within(s *jsonschema.Schema, raw jsontext.Value) bool {
 
 // comparer returns a function that compares a number with others.
 func comparer(raw jsontext.Value) func(float64) int {
-	if whole(string(raw)) && len(raw) <= 15 || len(raw) > digits || bytes.ContainsAny(raw, "eE") {
+	if whole(raw) && len(raw) <= 15 || len(raw) > digits || bytes.ContainsAny(raw, "eE") {
 		f, _ := jsontextFloat(raw)
 		return func(limit float64) int { return compareFloats(f, limit) }
 	}
