@@ -119,7 +119,7 @@ func (m *Mux) describeFields(d *openrpc.Method, b *binder, members []schema.Memb
 	inOrder, optional := true, false
 	for i, member := range members {
 		required := b.fields[i].required && !m.o.Lenient
-		inOrder, optional = inOrder && !(required && optional), optional || !required
+		inOrder, optional = inOrder && (!required || !optional), optional || !required
 		s := set.Member(member, side)
 		about := s.Description
 		s.Description = ""

@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
@@ -96,7 +97,7 @@ func TestDocumentIsValid(t *testing.T) {
 		if _, err := openrpc.Decode(text); err != nil {
 			t.Errorf("lenient=%t: Decode() = %v", lenient, err)
 		}
-		if again, err := mux.Document().Append(nil); err != nil || string(again) != string(text) {
+		if again, err := mux.Document().Append(nil); err != nil || !bytes.Equal(again, text) {
 			t.Errorf("lenient=%t: the second document differs, %v", lenient, err)
 		}
 	}

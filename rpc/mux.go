@@ -38,8 +38,8 @@ type MuxOptions struct {
 	// Validate holds params to their schemas in [Mux.Document] before they are
 	// decoded: null is refused where the document has none, and the data of the
 	// error says path, what was expected and what came. It costs another pass over
-	// the params: about a microsecond for a few values, and 10 ns for each number
-	// of a long array. It is for methods whose params the default codec decodes.
+	// the params: about a microsecond for a few values, and a tenth of one for
+	// each value of a long array. It is for methods whose params the default codec decodes.
 	Validate bool
 }
 

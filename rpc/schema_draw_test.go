@@ -1,7 +1,6 @@
 package rpc_test
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -108,8 +107,7 @@ func (w *writer) anything() {
 }
 
 func (w *writer) quote(s string) {
-	text, _ := json.Marshal(s)
-	w.Write(text)
+	w.WriteString(strconv.Quote(s))
 }
 
 func (w *writer) container(s *jsonschema.Schema, depth int) {

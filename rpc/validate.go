@@ -28,7 +28,8 @@ func invalidAt(found *schema.Mismatch) error {
 	enc := json.NewEncoder(&data)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(found); err != nil {
-		return invalidParams(found.Error())
+		return invalidParams(found.String())
 	}
-	return &Error{Code: CodeInvalidParams, Message: "invalid params: " + found.Error(), Data: json.RawMessage(strings.TrimSpace(data.String()))}
+	text := strings.TrimSpace(data.String())
+	return &Error{Code: CodeInvalidParams, Message: "invalid params: " + found.String(), Data: json.RawMessage(text)}
 }

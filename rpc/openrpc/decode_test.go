@@ -1,6 +1,7 @@
 package openrpc_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -87,7 +88,7 @@ func TestDecodeFollowsReferences(t *testing.T) {
 		t.Error("there is a method none")
 	}
 	check := m.Checker(d.Schemas())
-	if found := check.Check([]byte(`{"p":7}`)); found == nil || found.Error() != "/p: expected a string, got 7" {
+	if found := check.Check([]byte(`{"p":7}`)); found == nil || found.String() != "/p: expected a string, got 7" {
 		t.Errorf("Check() = %v", found)
 	}
 	if found := check.Check([]byte(`["x"]`)); found != nil {
@@ -101,7 +102,7 @@ func TestDecodeFollowsReferences(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in %s", err, once)
 	}
-	if twice, err := d2.Append(nil); err != nil || string(twice) != string(once) {
+	if twice, err := d2.Append(nil); err != nil || !bytes.Equal(twice, once) {
 		t.Errorf("written, read and written again it is\n%s, %v, was\n%s", twice, err, once)
 	}
 }
@@ -128,7 +129,7 @@ func TestCheckerByStructure(t *testing.T) {
 		}
 		got := ""
 		if found := d.Method("m").Checker(nil).Check(params); found != nil {
-			got = found.Error()
+			got = found.String()
 		}
 		if got != tt.want {
 			t.Errorf("%s, Check(%s) = %q, want %q", tt.structure, tt.params, got, tt.want)
@@ -177,7 +178,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, m := range d.Methods {
 			if found := m.Checker(d.Schemas()).Check(params); found != nil && len(fmt.Sprint(found)) > 1000 {
-				t.Fatalf("a mismatch of %d bytes", len(found.Error()))
+				t.Fatalf("a mismatch of %d bytes", len(found.String()))
 			}
 			for _, e := range m.Examples {
 				_ = e.Call()
@@ -194,7 +195,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			t.Fatalf("Decode(Append()) = %v of %s", err, once)
 		}
-		if twice, err := d2.Append(nil); err != nil || string(twice) != string(once) {
+		if twice, err := d2.Append(nil); err != nil || !bytes.Equal(twice, once) {
 			t.Fatalf("it changes when it is read and written again: %v\n%s\n%s", err, once, twice)
 		}
 	})

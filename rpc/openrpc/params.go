@@ -3,6 +3,7 @@ package openrpc
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -69,7 +70,7 @@ func choose(s *jsonschema.Schema, array bool) *jsonschema.Schema {
 	if array {
 		want = "array"
 	}
-	for _, one := range append(s.AnyOf[:len(s.AnyOf):len(s.AnyOf)], s.OneOf...) {
+	for _, one := range slices.Concat(s.AnyOf, s.OneOf) {
 		if one.Type == want {
 			return one
 		}

@@ -13,18 +13,19 @@ func (d *Document) resolve() error {
 	if c == nil {
 		c = new(Components)
 	}
+	done := map[*ExamplePairing]bool{} // many methods may share one
 	for _, m := range d.Methods {
 		if m == nil {
 			return invalid("a method is null")
 		}
-		if err := c.resolveMethod(m); err != nil {
+		if err := c.resolveMethod(m, done); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Components) resolveMethod(m *Method) error {
+func (c *Components) resolveMethod(m *Method, done map[*ExamplePairing]bool) error {
 	for i := range m.Params {
 		if err := follow(&m.Params[i], "contentDescriptors", c.ContentDescriptors); err != nil {
 			return err
@@ -46,17 +47,21 @@ func (c *Components) resolveMethod(m *Method) error {
 		m.Tags[i] = *tag
 	}
 	for i := range m.Examples {
-		if err := c.resolveExample(&m.Examples[i]); err != nil {
+		if err := c.resolveExample(&m.Examples[i], done); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Components) resolveExample(e **ExamplePairing) error {
+func (c *Components) resolveExample(e **ExamplePairing, done map[*ExamplePairing]bool) error {
 	if err := follow(e, "examplePairings", c.ExamplePairings); err != nil {
 		return err
 	}
+	if done[*e] {
+		return nil
+	}
+	done[*e] = true
 	for i := range (*e).Params {
 		if err := follow(&(*e).Params[i], "examples", c.Examples); err != nil {
 			return err

@@ -3,6 +3,8 @@ package openrpc
 import (
 	"strings"
 
+	"github.com/google/jsonschema-go/jsonschema"
+
 	"github.com/polyport/polyport/rpc/openrpc/schema"
 )
 
@@ -20,7 +22,7 @@ func (d *Document) Validate() error {
 	case d.Methods == nil:
 		return invalid("methods is missing")
 	}
-	seen := make(map[string]bool, len(d.Methods))
+	seen, known := make(map[string]bool, len(d.Methods)), judged{}
 	for i, m := range d.Methods {
 		if m == nil || m.Name == "" {
 			return invalid("method %d has no name", i)
@@ -29,19 +31,30 @@ func (d *Document) Validate() error {
 			return invalid("there are two methods %.100q", m.Name)
 		}
 		seen[m.Name] = true
-		if err := m.validate(); err != nil {
+		if err := m.validate(known); err != nil {
 			return err
 		}
 	}
 	for name, s := range d.Schemas() {
-		if !schema.Whole(s) {
+		if !known.whole(s) {
 			return invalid("the schema %.100q has a hole", name)
 		}
 	}
 	return nil
 }
 
-func (m *Method) validate() error {
+// judged are the parts that are known to be valid: many methods may share one
+// that is large.
+type judged map[any]bool
+
+func (j judged) whole(s *jsonschema.Schema) bool {
+	if !j[s] && schema.Whole(s) {
+		j[s] = true
+	}
+	return s != nil && j[s]
+}
+
+func (m *Method) validate(known judged) error {
 	switch m.ParamStructure {
 	case "", Either, ByName, ByPosition:
 	default:
@@ -53,7 +66,7 @@ func (m *Method) validate() error {
 	names, optional := make(map[string]bool, len(m.Params)), false
 	for _, p := range m.Params {
 		switch {
-		case !p.valid():
+		case !p.valid(known):
 			return invalid("method %.100q: a parameter lacks its name or a whole schema", m.Name)
 		case names[p.Name]:
 			return invalid("method %.100q: there are two parameters %.100q", m.Name, p.Name)
@@ -62,17 +75,17 @@ func (m *Method) validate() error {
 		}
 		names[p.Name], optional = true, !p.Required
 	}
-	if m.Result != nil && !m.Result.valid() {
+	if m.Result != nil && !m.Result.valid(known) {
 		return invalid("method %.100q: the result lacks its name or a whole schema", m.Name)
 	}
-	if m.ParamsSchema != nil && !schema.Whole(m.ParamsSchema) {
+	if m.ParamsSchema != nil && !known.whole(m.ParamsSchema) {
 		return invalid("method %.100q: x-params has a hole", m.Name)
 	}
-	return m.validateRest()
+	return m.validateRest(known)
 }
 
 // validateRest is about errors and examples.
-func (m *Method) validateRest() error {
+func (m *Method) validateRest(known judged) error {
 	codes := make(map[int64]bool, len(m.Errors))
 	for _, e := range m.Errors {
 		if e == nil || e.Ref != "" || codes[e.Code] {
@@ -81,6 +94,9 @@ func (m *Method) validateRest() error {
 		codes[e.Code] = true
 	}
 	for _, e := range m.Examples {
+		if known[e] {
+			continue
+		}
 		if e == nil || e.Ref != "" || e.Name == "" || e.Params == nil || e.Result != nil && !e.Result.valid() {
 			return invalid("method %.100q: an example lacks its name, params or a value", m.Name)
 		}
@@ -89,12 +105,13 @@ func (m *Method) validateRest() error {
 				return invalid("method %.100q: example %.100q lacks a name or a value", m.Name, e.Name)
 			}
 		}
+		known[e] = true
 	}
 	return nil
 }
 
-func (c *ContentDescriptor) valid() bool {
-	return c != nil && c.Ref == "" && c.Name != "" && schema.Whole(c.Schema)
+func (c *ContentDescriptor) valid(known judged) bool {
+	return c != nil && c.Ref == "" && c.Name != "" && known.whole(c.Schema)
 }
 
 func (e *Example) valid() bool { return e != nil && e.Ref == "" && e.Name != "" && e.Value != nil }

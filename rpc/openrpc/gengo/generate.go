@@ -87,10 +87,18 @@ func (g *generator) file(name string, d *openrpc.Document) []byte {
 	return f.Bytes()
 }
 
+// head is the same in each client.
+const head = `
+// A Client calls the methods of the service. It is safe for concurrent use.
+type Client struct{ rpc *rpc.Client }
+
+// NewClient returns a Client that calls through c.
+func NewClient(c *rpc.Client) *Client { return &Client{rpc: c} }
+`
+
 func (g *generator) client(d *openrpc.Document) {
 	g.methods = scope{}
-	g.body.WriteString("\n// A Client calls the methods of the service. It is safe for concurrent use.\ntype Client struct{ rpc *rpc.Client }\n\n" +
-		"// NewClient returns a Client that calls through c.\nfunc NewClient(c *rpc.Client) *Client { return &Client{rpc: c} }\n")
+	g.body.WriteString(head)
 	for _, m := range d.Methods {
 		if g.tooLarge() {
 			return
@@ -109,10 +117,7 @@ func (g *generator) method(m *openrpc.Method) {
 	in := g.params(m, name)
 	g.body.WriteString("\n")
 	comment(&g.body, "", about...)
-	arguments := "ctx context.Context"
-	for _, a := range in.arguments {
-		arguments += ", " + a
-	}
+	arguments := strings.Join(append([]string{"ctx context.Context"}, in.arguments...), ", ")
 	call := fmt.Sprintf("ctx, c.rpc, %s, %s", strconv.Quote(m.Name), in.value)
 	switch {
 	case m.Result == nil:

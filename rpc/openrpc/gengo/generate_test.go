@@ -1,6 +1,7 @@
 package gengo_test
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"go/ast"
@@ -17,21 +18,21 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func decode(t testing.TB, text string) *openrpc.Document {
-	t.Helper()
+func decode(tb testing.TB, text string) *openrpc.Document {
+	tb.Helper()
 	d, err := openrpc.Decode([]byte(text))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
 
 // parse fails unless source is Go.
-func parse(t testing.TB, source []byte) *ast.File {
-	t.Helper()
+func parse(tb testing.TB, source []byte) *ast.File {
+	tb.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "client.go", source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
-		t.Fatalf("%v in\n%s", err, source)
+		tb.Fatalf("%v in\n%s", err, source)
 	}
 	return f
 }
@@ -62,11 +63,11 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(got) != string(want) {
+			if !bytes.Equal(got, want) {
 				t.Errorf("%s differs (go test -update writes it anew); got\n%s", golden, got)
 			}
 			again, err := gengo.Generate(decode(t, string(text)), &gengo.Options{Package: "calc"})
-			if err != nil || string(again) != string(got) {
+			if err != nil || !bytes.Equal(again, got) {
 				t.Errorf("the second text differs, %v", err)
 			}
 		})
@@ -101,28 +102,28 @@ func TestHostileTexts(t *testing.T) {
 }
 
 // harmless fails if there is more in a generated file than there should be.
-func harmless(t testing.TB, source []byte) {
-	t.Helper()
-	f := parse(t, source)
+func harmless(tb testing.TB, source []byte) {
+	tb.Helper()
+	f := parse(tb, source)
 	for _, decl := range f.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
 			if d.Recv == nil && d.Name.Name != "NewClient" {
-				t.Fatalf("there is a function %s in\n%s", d.Name.Name, source)
+				tb.Fatalf("there is a function %s in\n%s", d.Name.Name, source)
 			}
 		case *ast.GenDecl:
 			if d.Tok != token.IMPORT && d.Tok != token.TYPE {
-				t.Fatalf("there is a %s in\n%s", d.Tok, source)
+				tb.Fatalf("there is a %s in\n%s", d.Tok, source)
 			}
 		}
 	}
 	if len(f.Imports) > 4 {
-		t.Fatalf("there are %d imports in\n%s", len(f.Imports), source)
+		tb.Fatalf("there are %d imports in\n%s", len(f.Imports), source)
 	}
 	for _, group := range f.Comments {
 		for _, c := range group.List {
 			if !strings.HasPrefix(c.Text, "// ") && !strings.HasPrefix(c.Text, "//\t") && c.Text != "//" {
-				t.Fatalf("there is a comment %q in\n%s", c.Text, source)
+				tb.Fatalf("there is a comment %q in\n%s", c.Text, source)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (s scope) take(name string) string {
 
 // words returns the runs of letters and digits in a name.
 func words(name string) []string {
-	all := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) || r == unicode.ReplacementChar })
+	all := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	left := maxName
 	for i, w := range all {
 		runes := []rune(w)

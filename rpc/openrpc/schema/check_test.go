@@ -11,11 +11,11 @@ import (
 	"github.com/polyport/polyport/rpc/openrpc/schema"
 )
 
-func parse(t testing.TB, text string) *jsonschema.Schema {
-	t.Helper()
+func parse(tb testing.TB, text string) *jsonschema.Schema {
+	tb.Helper()
 	s := new(jsonschema.Schema)
 	if err := json.Unmarshal([]byte(text), s); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -74,7 +74,7 @@ func TestCheck(t *testing.T) {
 	} {
 		got := ""
 		if found := c.Check(parse(t, tt.schema), []byte(tt.value)); found != nil {
-			got = found.Error()
+			got = found.String()
 		}
 		if got != tt.want {
 			t.Errorf("Check(%s, %s) = %q, want %q", tt.schema, tt.value, got, tt.want)
@@ -90,7 +90,7 @@ func TestCheckIsBounded(t *testing.T) {
 	deep := strings.Repeat("[", 900) + "1" + strings.Repeat("]", 900)
 	began := time.Now()
 	c.Check(bomb, []byte(deep))
-	if found := c.Check(&jsonschema.Schema{Ref: schema.Prefix + "L"}, []byte(deep)); found == nil || len(found.Error()) > 500 {
+	if found := c.Check(&jsonschema.Schema{Ref: schema.Prefix + "L"}, []byte(deep)); found == nil || len(found.String()) > 500 {
 		t.Errorf("Check() = %v, want a short path", found)
 	}
 	if took := time.Since(began); took > 10*time.Second {

@@ -14,7 +14,9 @@ var timeType = reflect.TypeFor[time.Time]()
 // The methods by which a type decodes or encodes itself, by side.
 var (
 	jsonMethods = [...][]string{
-		Params: {"UnmarshalJSON", "UnmarshalJSONFrom"}, Lenient: {"UnmarshalJSON", "UnmarshalJSONFrom"}, Result: {"MarshalJSON", "MarshalJSONTo"},
+		Params:  {"UnmarshalJSON", "UnmarshalJSONFrom"},
+		Lenient: {"UnmarshalJSON", "UnmarshalJSONFrom"},
+		Result:  {"MarshalJSON", "MarshalJSONTo"},
 	}
 	textMethods = [...][]string{
 		Params: {"UnmarshalText"}, Lenient: {"UnmarshalText"}, Result: {"MarshalText", "AppendText"},
@@ -57,7 +59,7 @@ func (s *Set) make(t reflect.Type, side Side) *jsonschema.Schema {
 	case k == reflect.Float64:
 		return &jsonschema.Schema{Type: "number"}
 	case k == reflect.Float32:
-		return &jsonschema.Schema{Type: "number", Minimum: number(-math.MaxFloat32), Maximum: number(math.MaxFloat32)}
+		return &jsonschema.Schema{Type: "number", Minimum: new(float64(-math.MaxFloat32)), Maximum: new(float64(math.MaxFloat32))}
 	case reflect.Int <= k && k <= reflect.Int64:
 		return signed(t.Bits())
 	case reflect.Uint <= k && k <= reflect.Uintptr:
@@ -94,8 +96,6 @@ func bytesSchema(t reflect.Type) *jsonschema.Schema {
 	return s
 }
 
-func number(f float64) *float64 { return &f }
-
 // The formats of integers whose bounds a float64, and so a schema, cannot hold.
 const formatInt64, formatUint64 = "int64", "uint64"
 
@@ -104,14 +104,14 @@ func signed(bits int) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "integer", Format: formatInt64}
 	}
 	limit := math.Ldexp(1, bits-1)
-	return &jsonschema.Schema{Type: "integer", Minimum: number(-limit), Maximum: number(limit - 1)}
+	return &jsonschema.Schema{Type: "integer", Minimum: new(-limit), Maximum: new(limit - 1)}
 }
 
 func unsigned(bits int) *jsonschema.Schema {
 	if bits == 64 {
-		return &jsonschema.Schema{Type: "integer", Minimum: number(0), Format: formatUint64}
+		return &jsonschema.Schema{Type: "integer", Minimum: new(0.0), Format: formatUint64}
 	}
-	return &jsonschema.Schema{Type: "integer", Minimum: number(0), Maximum: number(math.Ldexp(1, bits) - 1)}
+	return &jsonschema.Schema{Type: "integer", Minimum: new(0.0), Maximum: new(math.Ldexp(1, bits) - 1)}
 }
 
 // keys returns the schema of the names of a map, or nil if any will do.

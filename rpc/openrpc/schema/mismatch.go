@@ -24,8 +24,8 @@ type Mismatch struct {
 	Got      string `json:"got"`
 }
 
-// Error returns "PATH: expected WHAT, got WHAT".
-func (m *Mismatch) Error() string {
+// String returns "PATH: expected WHAT, got WHAT".
+func (m *Mismatch) String() string {
 	text := fmt.Sprintf("expected %s, got %s", m.Expected, m.Got)
 	if m.Path != "" {
 		text = m.Path + ": " + text

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -48,15 +49,7 @@ func equal(v any, raw jsontext.Value) bool {
 }
 
 func hasType(s *jsonschema.Schema, t string) bool {
-	if s.Type == t {
-		return true
-	}
-	for _, have := range s.Types {
-		if have == t {
-			return true
-		}
-	}
-	return false
+	return s.Type == t || slices.Contains(s.Types, t)
 }
 
 // whole reports whether text is an integer as decoders want it.

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 const program = `package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -66,7 +68,7 @@ func TestGen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want, err := os.ReadFile(golden); err != nil || string(want) != string(source) {
+	if want, err := os.ReadFile(golden); err != nil || !bytes.Equal(want, source) {
 		t.Errorf("%s differs (%v; go test -update writes it anew); got\n%s", golden, err, source)
 	}
 
