@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -157,12 +156,13 @@ func TestDecodeIsBounded(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, file := range []string{"gengo/testdata/calc.json", "openrpctest/testdata/openrpc-1.4.json"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text, []byte(`{"a":1}`))
+	for _, seed := range [][2]string{
+		{with(`{"name":"m","params":[{"name":"a","required":true,"schema":{"type":"integer","minimum":0}},{"name":"b","schema":true}],"result":{"name":"r","schema":{"type":"null"}}}`, ""), `{"a":1}`},
+		{with(`{"name":"m","params":[],"x-params":{"type":"array","items":{"type":["string","null"],"maxLength":3}},"errors":[{"code":1,"message":"x","data":null}]}`, ""), `["a",null]`},
+		{with(`{"name":"m","paramStructure":"by-position","params":[{"$ref":"#/components/contentDescriptors/C"}],"examples":[{"name":"e","params":[{"name":"0","value":[]}]}]}`,
+			`"contentDescriptors":{"C":{"name":"c","schema":{"type":"object","properties":{"x":{"enum":[1,{}]}},"required":["x"],"additionalProperties":false}}}`), `[{"x":{}}]`},
+	} {
+		f.Add([]byte(seed[0]), []byte(seed[1]))
 	}
 	f.Add([]byte(with(`{"name":"m","params":[{"name":"p","schema":{"anyOf":[{"$ref":"#/components/schemas/A"},{"type":"null"}]}}]}`, `"schemas":{"A":{"$ref":"#/components/schemas/A"}}`)), []byte(`[1]`))
 	f.Fuzz(func(t *testing.T, text, params []byte) {

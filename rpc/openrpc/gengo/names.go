@@ -72,18 +72,17 @@ func unexported(name string) string {
 	return out
 }
 
-// tag returns a struct's tag for a member, as the codec of package rpc reads it.
+// taggable reports whether a member of that name can be a struct's field: the
+// codec of package rpc knows no way to write others into a tag.
+func taggable(name string) bool { return name != "" && !strings.ContainsAny(name, ",\\'\"`") }
+
+// tag returns a field's tag for a member that is taggable.
 func tag(name string, optional bool) string {
-	plain := name != "-" && name != "" && strings.IndexFunc(name, func(r rune) bool {
-		return r != '_' && r != '-' && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}) < 0
-	if !plain {
-		quoted := strconv.Quote(name)
-		quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-		name = "'" + strings.ReplaceAll(quoted, "'", `\'`) + "'"
-	}
-	if optional {
+	switch {
+	case optional:
 		name += ",omitzero"
+	case name == "-":
+		name += ",case:strict" // which changes nothing, but without an option the field is passed over
 	}
 	text := "json:" + strconv.Quote(name)
 	if strconv.CanBackquote(text) {

@@ -187,7 +187,7 @@ func (t *typer) reference(ref string, at place) string {
 
 // define declares a type for a schema with a name.
 func (t *typer) define(d *definition, s *jsonschema.Schema) {
-	if s.Type == "object" && len(s.Properties) > 0 && s.AnyOf == nil && s.OneOf == nil && s.AllOf == nil {
+	if s.Type == "object" && len(s.Properties) > 0 && fieldable(s) && s.AnyOf == nil && s.OneOf == nil && s.AllOf == nil {
 		t.declare(d.name, s, "is an object of the service.", t.fields(s, d.name))
 		return
 	}
@@ -203,11 +203,25 @@ func (t *typer) define(d *definition, s *jsonschema.Schema) {
 	t.declare(d.name, s, "is a value of the service.", equals+as+"\n")
 }
 
-// structure declares a struct of its own.
+// structure declares a struct of its own, or returns a map if there are members
+// that cannot be fields.
 func (t *typer) structure(s *jsonschema.Schema, hint, what string) string {
+	if !fieldable(s) {
+		return "map[string]" + t.raw()
+	}
 	name := t.scope.take(exported(hint))
 	t.declare(name, s, what, t.fields(s, name))
 	return name
+}
+
+// fieldable reports whether all members of an object can be fields.
+func fieldable(s *jsonschema.Schema) bool {
+	for name := range s.Properties {
+		if !taggable(name) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *typer) declare(name string, s *jsonschema.Schema, what, body string) {

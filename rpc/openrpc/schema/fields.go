@@ -3,7 +3,6 @@ package schema
 import (
 	"cmp"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -56,7 +55,7 @@ func (s *Set) Member(m Member, side Side) *jsonschema.Schema {
 }
 
 func newMember(f reflect.StructField, depth int) Member {
-	name, options := splitTag(f.Tag.Get("json"))
+	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 	m := Member{Name: cmp.Or(name, f.Name), Type: f.Type, depth: depth, tagged: name != "", about: f.Tag.Get("jsonschema")}
 	for option := range strings.SplitSeq(options, ",") {
 		switch option {
@@ -68,21 +67,6 @@ func newMember(f reflect.StructField, depth int) Member {
 		}
 	}
 	return m
-}
-
-// splitTag returns the name in a tag, which may be in single quotes, and the
-// options behind it.
-func splitTag(tag string) (name, options string) {
-	if rest, ok := strings.CutPrefix(tag, "'"); ok {
-		if quoted, options, ok := strings.Cut(rest, "'"); ok {
-			name, err := strconv.Unquote(`"` + strings.ReplaceAll(quoted, `"`, `\"`) + `"`)
-			if err == nil {
-				return name, options
-			}
-		}
-	}
-	name, options, _ = strings.Cut(tag, ",")
-	return name, options
 }
 
 // collect appends the members of t, with those of embedded structs in their
