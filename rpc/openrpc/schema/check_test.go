@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -83,18 +82,15 @@ func TestCheck(t *testing.T) {
 }
 
 // A schema of a stranger cannot make checking take long: choices inside choices
-// are tried up to a bound, and a deep value is read once.
+// are tried up to a bound, and a deep value is read once. Without the bounds the
+// test would not end.
 func TestCheckIsBounded(t *testing.T) {
 	bomb := parse(t, `{"anyOf":[{"items":{"$ref":"#/components/schemas/B"}},{"items":{"$ref":"#/components/schemas/B"}},{"items":{"$ref":"#/components/schemas/B"}}]}`)
 	c := schema.Checker{Definitions: map[string]*jsonschema.Schema{"B": bomb, "L": parse(t, `{"type":"array","items":{"$ref":"#/components/schemas/L"}}`)}}
 	deep := strings.Repeat("[", 900) + "1" + strings.Repeat("]", 900)
-	began := time.Now()
 	c.Check(bomb, []byte(deep))
 	if found := c.Check(&jsonschema.Schema{Ref: schema.Prefix + "L"}, []byte(deep)); found == nil || len(found.String()) > 500 {
 		t.Errorf("Check() = %v, want a short path", found)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v", took)
 	}
 }
 

@@ -18,7 +18,6 @@ var update = flag.Bool("update", false, "write the golden files anew")
 const program = `package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
