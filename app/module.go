@@ -12,6 +12,7 @@ import (
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/rpc/intercept"
+	"github.com/polyport/polyport/rpc/openrpc"
 )
 
 // Module is the whole server. It needs a [Config] and an [Output] in the
@@ -71,9 +72,12 @@ type MuxParams struct {
 	Methods []Methods `group:"methods"`
 }
 
-// NewMux returns a mux with all methods of p.
+// NewMux returns a mux with all methods of p, which validates params.
 func NewMux(p MuxParams) (*rpc.Mux, error) {
-	m := rpc.NewMux(nil)
+	m := rpc.NewMux(&rpc.MuxOptions{
+		Validate: true,
+		Info:     openrpc.Info{Title: "polyport", Version: "1.0.0", Description: "The methods of a polyport server."},
+	})
 	var errs []error
 	for _, add := range p.Methods {
 		errs = append(errs, add(m))

@@ -33,8 +33,8 @@ const maxSleep = time.Hour
 // tenth. A caller who leaves the id out finds a fresh one in the first event that
 // task.* has of it.
 //
-// Fail and Call.Back take their params by position, too. Other params are refused with
-// [rpc.CodeInvalidParams].
+// Fail and Call.Back take their params by position, too. Other params are refused
+// with [rpc.CodeInvalidParams], null among them if the mux validates.
 func SampleMethods() Methods {
 	return func(m *rpc.Mux) error {
 		rpc.Handle(m, "Echo", echo)
@@ -43,10 +43,7 @@ func SampleMethods() Methods {
 		rpc.Handle(m, "Fail", fail)
 		rpc.Handle(m, "Call.Back", callBack)
 		rpc.Handle(m, "Task.Run", runTask)
-		m.Configure("Task.Run", rpc.MethodOptions{
-			Summary: "Takes its time, and may be left and come back to.",
-			Async:   true,
-		})
+		describeSamples(m)
 		return nil
 	}
 }
@@ -55,17 +52,13 @@ func echo(_ context.Context, params json.RawMessage) (json.RawMessage, error) { 
 
 func invalid(why string) error { return rpc.Errorf(rpc.CodeInvalidParams, "invalid params: %s", why) }
 
-// sum has pointers because a decoder takes null for zero.
-func sum(_ context.Context, numbers []*float64) (float64, error) {
+func sum(_ context.Context, numbers []float64) (float64, error) {
 	if numbers == nil {
 		return 0, invalid("expected an array of numbers")
 	}
 	total := 0.0
-	for i, n := range numbers {
-		if n == nil {
-			return 0, invalid(fmt.Sprintf("element %d is null, not a number", i))
-		}
-		total += *n
+	for _, n := range numbers {
+		total += n
 	}
 	if math.IsInf(total, 0) || math.IsNaN(total) {
 		return 0, rpc.Errorf(rpc.CodeHandler, "the sum is out of range")
@@ -74,49 +67,40 @@ func sum(_ context.Context, numbers []*float64) (float64, error) {
 }
 
 type sleepParams struct {
-	// MS is a pointer so that null is not taken for zero.
-	MS *int64 `json:"ms"`
+	MS int64 `json:"ms" jsonschema:"How many milliseconds, from 0 to 3600000."`
 }
 
 func sleep(ctx context.Context, p sleepParams) (int64, error) {
-	if p.MS == nil || *p.MS < 0 || *p.MS > maxSleep.Milliseconds() {
+	if p.MS < 0 || p.MS > maxSleep.Milliseconds() {
 		return 0, invalid(fmt.Sprintf(`"ms" must be a number of milliseconds from 0 to %d`, maxSleep.Milliseconds()))
 	}
-	timer := time.NewTimer(time.Duration(*p.MS) * time.Millisecond)
+	timer := time.NewTimer(time.Duration(p.MS) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return *p.MS, nil
+		return p.MS, nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 }
 
 type failParams struct {
-	// Code and Message are pointers so that null is not taken for zero.
-	Code    *int            `json:"code"`
-	Message *string         `json:"message"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	Code    int             `json:"code"           jsonschema:"The code of the error."`
+	Message string          `json:"message"        jsonschema:"Its message."`
+	Data    json.RawMessage `json:"data,omitempty" jsonschema:"Its data, any JSON value."`
 }
 
 func fail(_ context.Context, p failParams) (any, error) {
-	if p.Code == nil || p.Message == nil {
-		return nil, invalid(`"code", a whole number, and "message", a text, are needed`)
-	}
-	return nil, &rpc.Error{Code: rpc.Code(*p.Code), Message: *p.Message, Data: p.Data}
+	return nil, &rpc.Error{Code: rpc.Code(p.Code), Message: p.Message, Data: p.Data}
 }
 
 type callBackParams struct {
-	// Method is a pointer so that null is not taken for the empty name.
-	Method *string         `json:"method"`
+	Method string          `json:"method"`
 	Params json.RawMessage `json:"params,omitempty"`
 }
 
 // callBack calls its caller. The caller's error is passed on as it is.
 func callBack(ctx context.Context, p callBackParams) (json.RawMessage, error) {
-	if p.Method == nil {
-		return nil, invalid(`"method", a text, is needed`)
-	}
 	req, ok := rpc.FromContext(ctx)
 	if !ok {
 		return nil, errors.New("there is no caller to call back")
@@ -126,7 +110,7 @@ func callBack(ctx context.Context, p callBackParams) (json.RawMessage, error) {
 		params = p.Params
 	}
 	var result json.RawMessage
-	err := req.Client().Call(ctx, *p.Method, params, &result)
+	err := req.Client().Call(ctx, p.Method, params, &result)
 	if errors.Is(err, rpc.ErrParams) {
 		return nil, invalid(`"params" must be an array or an object`)
 	}

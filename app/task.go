@@ -14,8 +14,7 @@ import (
 const taskSteps = 10
 
 type taskParams struct {
-	// MS is a pointer so that null is not taken for zero.
-	MS *int64 `json:"ms"`
+	MS int64 `json:"ms"`
 	// ID names the topic of the progress. A caller who does not choose it finds
 	// it in the events of task.*.
 	ID string `json:"id,omitempty"`
@@ -30,7 +29,7 @@ type taskEvent struct {
 
 // runTask takes some time and says how far it is.
 func runTask(ctx context.Context, p taskParams) (int64, error) {
-	if p.MS == nil || *p.MS < 0 || *p.MS > maxSleep.Milliseconds() {
+	if p.MS < 0 || p.MS > maxSleep.Milliseconds() {
 		return 0, invalid(fmt.Sprintf(`"ms" must be a number of milliseconds from 0 to %d`, maxSleep.Milliseconds()))
 	}
 	if p.ID == "" {
@@ -39,7 +38,7 @@ func runTask(ctx context.Context, p taskParams) (int64, error) {
 	if strings.Contains(p.ID, ".") {
 		return 0, invalid(`"id" must be one word, without dots`)
 	}
-	of := *p.MS
+	of := p.MS
 	if err := progress(ctx, p.ID, 0, of); err != nil {
 		return 0, invalid(fmt.Sprintf(`"id" cannot be a part of a topic: %v`, err))
 	}

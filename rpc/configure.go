@@ -3,6 +3,8 @@ package rpc
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // MethodOptions say more of a method than the types of its handler do. The zero
@@ -32,12 +34,24 @@ type Example struct {
 }
 
 // Configure says more of the method called name, in place of what an earlier
-// Configure said. It panics if there is no such method: that is a mistake in the
-// program. Like [Handle] it is for before the Mux is used.
+// Configure said. It panics if there is no such method or an example is no JSON:
+// that is a mistake in the program. Like [Handle] it is for before the Mux is used.
 func (m *Mux) Configure(name string, o MethodOptions) {
 	h := m.find([]byte(name))
 	if h == nil {
 		panic(fmt.Sprintf("rpc: there is no method %s to configure", name))
 	}
+	for _, e := range o.Examples {
+		if !e.valid() {
+			panic(fmt.Sprintf("rpc: example %q of %s is not JSON, or its params are no array or object", e.Name, name))
+		}
+	}
 	h.o.Store(&o)
+	m.document.changed()
+}
+
+func (e Example) valid() bool {
+	kind := jsontext.Value(e.Params).Kind()
+	return (e.Params == nil || jsontext.Value(e.Params).IsValid() && (kind == '[' || kind == '{')) &&
+		(e.Result == nil || jsontext.Value(e.Result).IsValid())
 }

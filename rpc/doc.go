@@ -51,6 +51,15 @@
 // context, and send texts beside the call, such as the context of a trace. Ready
 // ones are in rpc/intercept and rpc/rpcotel.
 //
+// # Describing a service
+//
+// Every server answers the method rpc.discover with an OpenRPC document that is
+// made from the types of its handlers ([Mux.Document]); [Mux.Configure] adds what
+// types cannot say: words, errors, examples. What the document allows is what
+// params are taken, with the exceptions that package openrpc/schema lists. With
+// [MuxOptions].Validate params are held to it before they are decoded. Package
+// openrpc/gengo writes a client in Go from such a document.
+//
 // # The path of a message
 //
 // One goroutine a connection receives. It cuts the body into messages, hands

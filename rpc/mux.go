@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/polyport/polyport/rpc/openrpc"
 )
 
 // A Mux finds the handler of a method by its name. Handlers are added with
@@ -19,6 +21,8 @@ type Mux struct {
 
 	mu      sync.RWMutex // protects the field below
 	methods map[string]*method
+
+	document discovery
 }
 
 // MuxOptions adjust a [Mux]. A nil pointer means the defaults.
@@ -28,6 +32,15 @@ type MuxOptions struct {
 	// Lenient accepts params with unknown names, and params that lack names. By
 	// default both are refused with [CodeInvalidParams].
 	Lenient bool
+	// Info is what [Mux.Document] says of the service as a whole. Without a title
+	// and a version it gets some that mean nothing.
+	Info openrpc.Info
+	// Validate holds params to their schemas in [Mux.Document] before they are
+	// decoded: null is refused where the document has none, and the data of the
+	// error says path, what was expected and what came. It costs another pass over
+	// the params: about a microsecond for a few values, and a tenth of one for
+	// each value of a long array. It is for methods whose params the default codec decodes.
+	Validate bool
 }
 
 // NewMux returns a Mux without methods.
@@ -112,6 +125,10 @@ func (m *Mux) add(h *method) {
 		panic(fmt.Sprintf("rpc: method name %q is empty or reserved (specification, section 4.3)", h.name))
 	}
 	h.o.Store(new(MethodOptions))
+	if m.o.Validate {
+		h.invoke = m.validated(h)
+	}
+	defer m.document.changed()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, taken := m.methods[h.name]; taken {

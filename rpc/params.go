@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/rpc/openrpc/schema"
 )
 
 // A binder decodes the params of one method. What it needs to know of the type
@@ -63,7 +63,7 @@ func binderFor(t reflect.Type, o MuxOptions) *binder {
 		panic(fmt.Sprintf("rpc: params of type %s cannot be decoded", t))
 	case elem.Kind() == reflect.Struct && !hasOwnJSON(elem):
 		b.shape, b.fields = shapeStruct, fieldsOf(elem)
-	case elem.Kind() == reflect.Slice && elem.Elem().Kind() == reflect.Uint8:
+	case schema.IsBytes(elem):
 		b.shape = shapeOne // bytes are a base64 string
 	case elem.Kind() == reflect.Slice || elem.Kind() == reflect.Array:
 		b.shape, b.slice = shapeArray, t.Kind() == reflect.Slice
@@ -97,41 +97,17 @@ func hasOwnJSON(t reflect.Type) bool {
 
 // fieldsOf lists the parameters that the fields of a struct stand for, with
 // those of embedded structs in their place.
-func fieldsOf(t reflect.Type) (fields []field) {
-	for f := range t.Fields() {
-		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if inner := embedded(f); inner != nil && tag == "" {
-			fields = append(fields, fieldsOf(inner)...)
-			continue
+func fieldsOf(t reflect.Type) []field {
+	members := schema.Members(t)
+	fields := make([]field, len(members))
+	for i, m := range members {
+		fields[i] = field{
+			name:     m.Name,
+			quoted:   append(envelope.AppendString(nil, m.Name), ':'),
+			required: m.Type.Kind() != reflect.Pointer && !m.Optional,
 		}
-		if !f.IsExported() || tag == "-" && options == "" {
-			continue
-		}
-		name := tag
-		if name == "" {
-			name = f.Name
-		}
-		opts := strings.Split(options, ",")
-		fields = append(fields, field{
-			name:     name,
-			quoted:   append(envelope.AppendString(nil, name), ':'),
-			required: f.Type.Kind() != reflect.Pointer && !slices.Contains(opts, "omitempty") && !slices.Contains(opts, "omitzero"),
-		})
 	}
 	return fields
-}
-
-// embedded returns the struct type whose fields f lends to the one around it,
-// or nil.
-func embedded(f reflect.StructField) reflect.Type {
-	t := f.Type
-	if t.Kind() == reflect.Pointer && f.IsExported() {
-		t = t.Elem()
-	}
-	if !f.Anonymous || t.Kind() != reflect.Struct || hasOwnJSON(t) {
-		return nil
-	}
-	return t
 }
 
 // bind decodes params, a raw value or nil, into what p points to.

@@ -22,7 +22,8 @@ type call struct {
 // Help is shown by call --help.
 func (*call) Help() string {
 	return `The result is printed as it came, without the blanks between its parts. An error in the answer goes to
-stderr as a JSON object, with exit status 1; 3 means that no answer came, and stderr says whether the call was sent.
+stderr as a JSON object, with exit status 1; 3 means that no answer came, and stderr says whether the call was sent. If
+the server says that the params are wrong and can describe its methods, what it expects follows on stderr.
 
 While it waits, the server may call Echo here.
 
@@ -55,7 +56,7 @@ func (v *call) run(ctx context.Context, e *environment) error {
 	defer func() { _ = c.Close() }()
 	var result json.RawMessage
 	if err := c.Call(ctx, v.Method, params, &result); err != nil {
-		return callError(err, v.URL)
+		return callError(v.wrongParams(ctx, e, c, err), v.URL)
 	}
 	return printJSON(e, result)
 }

@@ -52,7 +52,7 @@ func TestUsage(t *testing.T) {
 		args []string
 		want []string // all on stderr
 	}{
-		{"nothing", nil, []string{"expected a verb: demo, serve, call, notify, batch, events, ping, bench"}},
+		{"nothing", nil, []string{"expected a verb: demo, serve, call, notify, batch, events, discover, gen, ping, bench"}},
 		{"unknown verb", []string{"frobnicate"}, []string{`unknown verb "frobnicate"`, "expected one of demo, serve"}},
 		{"help for an unknown verb", []string{"help", "frobnicate"}, []string{`unknown verb "frobnicate"`}},
 		{"unknown flag", []string{"--frobnicate"}, []string{"--frobnicate"}},

@@ -13,16 +13,18 @@ import (
 
 // grammar is the command line. A verb that does not work yet is not in it.
 type grammar struct {
-	Demo    demo    `cmd:"" help:"Serve on this machine and make the same call over every wire."`
-	Serve   serve   `cmd:"" help:"Serve the sample services until SIGINT or SIGTERM."`
-	Call    call    `cmd:"" help:"Call a method and print its result."`
-	Notify  notify  `cmd:"" help:"Call a method without wanting an answer."`
-	Batch   batch   `cmd:"" help:"Send a batch of requests as it is and print the answers."`
-	Events  events  `cmd:"" help:"Print what a server publishes, until it is interrupted."`
-	Ping    ping    `cmd:"" help:"Show what a connection is and how long a round trip takes."`
-	Bench   bench   `cmd:"" help:"Measure how fast a server answers."`
-	Version version `cmd:"" help:"Print the version."`
-	Help    help    `cmd:"" help:"Explain a verb."`
+	Demo     demo     `cmd:"" help:"Serve on this machine and make the same call over every wire."`
+	Serve    serve    `cmd:"" help:"Serve the sample services until SIGINT or SIGTERM."`
+	Call     call     `cmd:"" help:"Call a method and print its result."`
+	Notify   notify   `cmd:"" help:"Call a method without wanting an answer."`
+	Batch    batch    `cmd:"" help:"Send a batch of requests as it is and print the answers."`
+	Events   events   `cmd:"" help:"Print what a server publishes, until it is interrupted."`
+	Discover discover `cmd:"" help:"Print the description of a server's methods."`
+	Gen      gen      `cmd:"" help:"Write a client in Go for a server's methods."`
+	Ping     ping     `cmd:"" help:"Show what a connection is and how long a round trip takes."`
+	Bench    bench    `cmd:"" help:"Measure how fast a server answers."`
+	Version  version  `cmd:"" help:"Print the version."`
+	Help     help     `cmd:"" help:"Explain a verb."`
 }
 
 // A verb does its work with the flags and arguments in its fields.

@@ -42,7 +42,10 @@ func (e unansweredError) Unwrap() error { return e.err }
 
 // callError makes an unansweredError of what a call returned, unless it was answered.
 func callError(err error, to target) error {
-	if err == nil || rpc.OutcomeOf(err) == rpc.Answered {
+	if err == nil || rpc.OutcomeOf(err) == rpc.Answered || errors.Is(err, errReported) {
+		return err
+	}
+	if _, ok := errors.AsType[documentError](err); ok {
 		return err
 	}
 	cause := err

@@ -57,9 +57,9 @@ func TestEventsOfTheClock(t *testing.T) {
 // TestEventsEnd: the exit status says why there are no more.
 func TestEventsEnd(t *testing.T) {
 	url := serve(t, app.Config{})
-	refuses := wirePeer(t, answering(`{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no events here"}}`))
-	leaves := wirePeer(t, answering(`{"jsonrpc":"2.0","id":1,"result":{"subscription":"1"}}`))
-	ends := wirePeer(t, answering(`{"jsonrpc":"2.0","id":1,"result":{"subscription":"1"}}`,
+	refuses := wirePeer(t, eventsAnswering(`{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no events here"}}`))
+	leaves := wirePeer(t, eventsAnswering(`{"jsonrpc":"2.0","id":1,"result":{"subscription":"1"}}`))
+	ends := wirePeer(t, eventsAnswering(`{"jsonrpc":"2.0","id":1,"result":{"subscription":"1"}}`,
 		`{"jsonrpc":"2.0","method":"rpc.events.gap","params":{"subscription":"1","dropped":3}}`,
 		`{"jsonrpc":"2.0","method":"rpc.events.end","params":{"subscription":"1","dropped":0,"code":-32054,"message":"bye"}}`))
 	for _, tt := range []struct {
@@ -84,8 +84,8 @@ func TestEventsEnd(t *testing.T) {
 	}
 }
 
-// answering says bodies to the first request, and leaves.
-func answering(bodies ...string) func(transport.Conn) {
+// eventsAnswering says bodies to the first request, and leaves.
+func eventsAnswering(bodies ...string) func(transport.Conn) {
 	return func(c transport.Conn) {
 		m, err := c.Recv(context.Background())
 		if err != nil {

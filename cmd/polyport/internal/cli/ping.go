@@ -83,7 +83,7 @@ func (v *ping) run(ctx context.Context, e *environment) error {
 			least = took
 		}
 	}
-	p := describe(c.Info())
+	p := describeConn(c.Info())
 	p.RoundTrip = roundTripOut{Calls: pings, Min: least.Microseconds(), Avg: (sum / pings).Microseconds()}
 	if v.JSON {
 		writeJSON(e.stdout, p)
@@ -103,7 +103,7 @@ func roundTrip(ctx context.Context, c *rpc.Client) (time.Duration, error) {
 	return 0, err
 }
 
-func describe(i *transport.Info) pong {
+func describeConn(i *transport.Info) pong {
 	p := pong{
 		Wire: i.Scheme, Version: i.Version, Address: i.Remote.String(), Peer: i.Peer, User: i.User,
 		Beat: i.Beat.Microseconds(), PeerBeat: i.PeerBeat.Microseconds(),
