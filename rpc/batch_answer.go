@@ -36,7 +36,7 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 		default:
 			r := &requests[i]
 			*r = request{session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
-			r.Context, r.deadline = s.ctx, deadline(m, msg)
+			r.Context, r.deadline = s.ctx, deadline(m, msg) //nolint:fatcontext // each request has its own
 			if r.method != nil && r.method.atOnce && msg.Kind == envelope.Notification {
 				r.runAtOnce()
 				continue

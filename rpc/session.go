@@ -68,7 +68,10 @@ type sessionOptions struct {
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
-	s := &session{conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned, plain: o.plain, interceptors: o.interceptors}
+	s := &session{
+		conn: conn, mux: o.mux, codec: o.codec, lane: o.lane, envelope: o.envelope, log: o.log, owned: o.owned,
+		plain: o.plain, interceptors: o.interceptors,
+	}
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
