@@ -146,13 +146,17 @@ func (r *request) done(out *outgoing) {
 		r.batch.done(r, out)
 		return
 	}
+	n := 1
+	if r.method != nil && r.method.atOnce {
+		n = 0 // was not admitted: the number of such answers is bounded as that of refusals is
+	}
 	if out == nil {
 		r.session.settle(r.message, transport.Accepted)
-		r.session.serving.leave(1)
-		r.session.serving.done(1)
+		r.session.serving.leave(n)
+		r.session.serving.done(n)
 		return
 	}
-	r.session.answer(r.message, out, 1)
+	r.session.answer(r.message, out, n)
 }
 
 // answer sends an answer on its way, and closes the account of n requests; it

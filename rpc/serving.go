@@ -41,14 +41,6 @@ func (s *serving) admit(n int, counted bool) error {
 	return nil
 }
 
-// force takes n requests in that take no time, whatever the limit.
-func (s *serving) force(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.places += n
-	s.unanswered += n
-}
-
 // leave gives back the places of n requests, or takes them again if n is
 // negative, beyond the limit if need be: their answers could not leave after
 // all.

@@ -147,8 +147,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	r := &request{session: s, message: m, method: s.find(msg.Method), msg: msg}
 	r.Context, r.deadline = s.ctx, deadline(m, &msg)
 	if r.method != nil && r.method.atOnce {
-		s.serving.force(1)
-		r.Run(s.ctx)
+		r.Run(s.ctx) // it has no place in flight
 		return
 	}
 	err := s.serving.admit(1, m.Unsettled())
