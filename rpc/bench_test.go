@@ -145,7 +145,7 @@ func BenchmarkFutures100(b *testing.B) {
 		for i := range futures {
 			futures[i] = rpc.Go[float64](b.Context(), c, "Math.Sum", params)
 		}
-		for _, f := range futures {
+		for _, f := range &futures {
 			if _, err := f.Get(b.Context()); err != nil {
 				b.Fatal(err)
 			}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/polyport/polyport/queue"
@@ -283,24 +285,24 @@ func TestRefusedMetadata(t *testing.T) {
 		heard  string // m for a request with metadata, . for one without
 		want   string // what became of three calls
 	}{
-		{"strict", strict, "m...", "ok ok ok"},
+		{"strict", strict, "m...", "3 × ok"},
 		{"strict, and forgets the id", func(n int, metadata bool) string {
 			if metadata {
 				return forgotten
 			}
 			return ""
-		}, "m...", "ok ok ok"},
+		}, "m...", "3 × ok"},
 		{"strict, and the method fails", func(_ int, metadata bool) string {
 			if metadata {
 				return invalid
 			}
 			return `{"code":5,"message":"no"}`
-		}, "m...", "5 5 5"},
-		{"takes it", func(int, bool) string { return "" }, "mmm", "ok ok ok"},
-		{"takes it, and the method fails", func(int, bool) string { return `{"code":-32601,"message":"no"}` }, "mmm", "-32601 -32601 -32601"},
-		{"refuses the first for another reason", func(n int, _ bool) string { return []string{invalid, invalid, "", "", ""}[n] }, "m.mm", "-32600 ok ok"},
-		{"refuses a later one for another reason", func(n int, _ bool) string { return []string{"", invalid, "", ""}[n] }, "mmm", "ok -32600 ok"},
-		{"refuses all", func(int, bool) string { return invalid }, "m.m.m.", "-32600 -32600 -32600"},
+		}, "m...", "5, 5, 5"},
+		{"takes it", func(int, bool) string { return "" }, "mmm", "3 × ok"},
+		{"takes it, and the method fails", func(int, bool) string { return `{"code":-32601,"message":"no"}` }, "mmm", "-32601, -32601, -32601"},
+		{"refuses the first for another reason", func(n int, _ bool) string { return []string{invalid, invalid, "", "", ""}[n] }, "m.mm", "-32600, ok, ok"},
+		{"refuses a later one for another reason", func(n int, _ bool) string { return []string{"", invalid, "", ""}[n] }, "mmm", "ok, -32600, ok"},
+		{"refuses all", func(int, bool) string { return invalid }, "m.m.m.", "-32600, -32600, -32600"},
 	} {
 		for _, how := range []string{"Call", "Go"} {
 			t.Run(tt.name+"/"+how, func(t *testing.T) {
@@ -319,10 +321,13 @@ func TestRefusedMetadata(t *testing.T) {
 							metadata := strings.Contains(string(m.Body), "metadata")
 							heard <- map[bool]string{true: "m", false: "."}[metadata]
 							p.to = m.ReplyTo
-							var r request
-							if json.Unmarshal(m.Body, &r) != nil || r.ID == nil {
+							var head struct {
+								ID json.RawMessage `json:"id"`
+							}
+							if json.Unmarshal(m.Body, &head) != nil || head.ID == nil {
 								return
 							}
+							r := request{ID: jsontext.Value(head.ID)}
 							switch fault := tt.answer(n, metadata); fault {
 							case "":
 								p.say(resultOf(r, "1"))
@@ -338,7 +343,7 @@ func TestRefusedMetadata(t *testing.T) {
 						err := within(t, goCall(ctx, c, how, "m"), "the call")
 						switch e, ok := errors.AsType[*rpc.Error](err); {
 						case ok:
-							got = append(got, fmt.Sprint(int(e.Code)))
+							got = append(got, strconv.Itoa(int(e.Code)))
 						case err == nil:
 							got = append(got, "ok")
 						default:
@@ -355,7 +360,7 @@ func TestRefusedMetadata(t *testing.T) {
 					if all.String() != tt.heard {
 						t.Errorf("the peer heard %s, want %s", all.String(), tt.heard)
 					}
-					if got := strings.Join(got, " "); got != tt.want {
+					if got := strings.ReplaceAll(strings.Join(got, ", "), strings.Repeat("ok, ", 2)+"ok", "3 × ok"); got != tt.want {
 						t.Errorf("the calls ended as %s, want %s", got, tt.want)
 					}
 				})

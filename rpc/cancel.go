@@ -171,12 +171,12 @@ func (l *roll) find(id []byte, replyTo string) (found *request) {
 // answered all the same, with its result or with [CodeCancelled].
 const nameCancel = "rpc.cancel"
 
-func init() {
+func init() { //nolint:gochecknoinits // the table of built-in methods is filled where they are
 	type params struct {
 		ID json.RawMessage `json:"id"`
 	}
 	b := newBinder[params](MuxOptions{Codec: JSON()})
-	builtin(&method{name: nameCancel, params: reflect.TypeFor[params](), atOnce: true, invoke: func(ctx context.Context, raw, dst []byte) ([]byte, error) {
+	cancel := func(ctx context.Context, raw, dst []byte) ([]byte, error) {
 		var p params
 		if err := b.bind(raw, &p); err != nil {
 			return dst, err
@@ -187,7 +187,8 @@ func init() {
 			found.end(&errCancelled)
 		}
 		return strconv.AppendBool(dst, found != nil), nil
-	}})
+	}
+	builtin(&method{name: nameCancel, params: reflect.TypeFor[params](), atOnce: true, invoke: cancel})
 }
 
 // takeBack tells the peer that nobody waits for the answers to calls any more.

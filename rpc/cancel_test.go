@@ -358,3 +358,45 @@ func TestNoticesOfCancel(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelsThatAreNotRead: a peer that wants each cancel answered, and reads no
+// answers, is made to wait before they take much memory.
+func TestCancelsThatAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, sent := serveFake(t, rpc.NewMux(nil), nil)
+		opened := make(chan struct{})
+		conn.send = func(ctx context.Context, m *transport.Message) error {
+			select {
+			case <-opened:
+				sent <- brief(string(m.Body))
+				return nil
+			default:
+			}
+			select {
+			case <-opened:
+				sent <- brief(string(m.Body))
+				return nil
+			case <-ctx.Done():
+				return &transport.OpError{Op: "send", Scheme: "fake", Err: transport.ErrBusy}
+			}
+		}
+		const all = 5000
+		var given counter
+		go func() {
+			for i := range all {
+				conn.in <- addressed("a", fmt.Sprintf(`{"jsonrpc":"2.0","method":"rpc.cancel","params":{"id":1},"id":%d}`, i))
+				given.add(1)
+			}
+		}()
+		synctest.Wait()
+		if n := given.n(); n > 1200 {
+			t.Errorf("%d cancels were taken in while no answer could leave, want about 1024", n)
+		}
+		close(opened)
+		for i := range all {
+			if got, want := within(t, sent, "an answer"), fmt.Sprintf("%d=false", i); got != want {
+				t.Fatalf("answer = %s, want %s", got, want)
+			}
+		}
+	})
+}

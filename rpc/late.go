@@ -84,17 +84,6 @@ func (l *lateReplies) work() {
 // It is entered and left with mu held.
 func (l *lateReplies) waitToRefuse() { l.wait(func() bool { return l.refusals >= l.most }) }
 
-// hold is for the receiving goroutine when it has answered by itself what was
-// not admitted against the limit: it waits while more answers do than there can
-// be of admitted requests and refusals.
-func (l *lateReplies) hold() {
-	if l.behind() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.wait(func() bool { return len(l.queue) > 2*l.most })
-	}
-}
-
 // wait waits while there is too much, or until the connection ends. It is
 // entered and left with mu held.
 func (l *lateReplies) wait(tooMuch func() bool) {

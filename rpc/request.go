@@ -145,9 +145,10 @@ func (r *request) doubt() { r.method.doubt() }
 func (r *request) Drop(err error) {
 	if r.message.Unsettled() && r.batch == nil && (r.lapsed() == nil || r.session.ctx.Err() != nil) {
 		r.leave()
-		r.session.serving.leave(1)
+		n := r.places()
+		r.session.serving.leave(n)
 		r.session.serving.unexempt(r.exempt())
-		r.session.serving.done(1)
+		r.session.serving.done(n)
 		return
 	}
 	if r.msg.Kind == envelope.Notification {
@@ -167,13 +168,23 @@ func (r *request) done(out *outgoing) {
 		r.batch.done(r, out)
 		return
 	}
+	n := r.places()
 	if out == nil {
 		r.session.settle(r.message, transport.Accepted)
-		r.session.serving.leave(1)
-		r.session.serving.done(1)
+		r.session.serving.leave(n)
+		r.session.serving.done(n)
 		return
 	}
-	r.session.answer(r.message, out, 1)
+	r.session.answer(r.message, out, n)
+}
+
+// places is how many places in flight r has. One that is served at once was not
+// admitted: the number of such answers is bounded as that of refusals is.
+func (r *request) places() int {
+	if r.session.servesAtOnce(r.method) {
+		return 0
+	}
+	return 1
 }
 
 // answer sends an answer on its way, and closes the account of n requests; it

@@ -50,14 +50,6 @@ func (s *serving) unexempt(n int) {
 	s.exempt -= n
 }
 
-// force takes n requests in that take no time, whatever the limit.
-func (s *serving) force(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.places += n
-	s.unanswered += n
-}
-
 // leave gives back the places of n requests, or takes them again if n is
 // negative, beyond the limit if need be: their answers could not leave after
 // all.

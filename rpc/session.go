@@ -166,9 +166,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	r := &request{session: s, message: m, method: s.find(msg.Method), msg: msg}
 	r.Context, r.deadline = s.ctx, deadline(m, &msg)
 	if s.servesAtOnce(r.method) {
-		s.serving.force(1)
-		r.Run(s.ctx)
-		s.late.hold()
+		r.Run(s.ctx) // it has no place in flight
 		return
 	}
 	r.route()

@@ -272,8 +272,14 @@ func TestMeasure(t *testing.T) {
 		method string
 		params any
 	}{
-		{t.Context(), "Echo", []int{1}}, {t.Context(), "Fail", []int{0}}, {t.Context(), "Nil", nil}, {t.Context(), "Panic", nil},
-		{t.Context(), "Plain", nil}, {t.Context(), "Late", nil}, {t.Context(), "Made up by the peer", nil}, {ended, "Echo", nil},
+		{t.Context(), "Echo", []int{1}},
+		{t.Context(), "Fail", []int{0}},
+		{t.Context(), "Nil", nil},
+		{t.Context(), "Panic", nil},
+		{t.Context(), "Plain", nil},
+		{t.Context(), "Late", nil},
+		{t.Context(), "Made up by the peer", nil},
+		{ended, "Echo", nil},
 	} {
 		_ = c.Call(call.ctx, call.method, call.params, nil)
 	}

@@ -88,17 +88,12 @@ func (l *logging) record(ctx context.Context, c *rpc.Invocation, err error, took
 	if !l.o.Logger.Enabled(ctx, level) {
 		return
 	}
-	text, outcome := "call sent", r.Outcome.String()
+	outcome := r.Outcome.String()
 	switch {
-	case c.Incoming && c.Notification:
-		text, outcome = "notification served", "done"
-	case c.Incoming:
-		text = "call served"
-	case c.Notification:
-		text = "notification sent"
-		if err == nil {
-			outcome = "sent"
-		}
+	case c.Notification && c.Incoming:
+		outcome = "done"
+	case c.Notification && err == nil:
+		outcome = "sent"
 	}
 	attrs := append(make([]slog.Attr, 0, 10),
 		slog.String("method", c.Method), slog.String("outcome", outcome), slog.Duration("took", took), slog.Any("remote", c.Info.Remote))
@@ -120,7 +115,17 @@ func (l *logging) record(ctx context.Context, c *rpc.Invocation, err error, took
 	if l.o.Results && c.Incoming && err == nil {
 		attrs = append(attrs, slog.String("result", l.redactor.show(c.RawResult)))
 	}
-	l.o.Logger.LogAttrs(ctx, level, text, attrs...)
+	log := l.o.Logger
+	switch {
+	case c.Incoming && c.Notification:
+		log.LogAttrs(ctx, level, "notification served", attrs...)
+	case c.Incoming:
+		log.LogAttrs(ctx, level, "call served", attrs...)
+	case c.Notification:
+		log.LogAttrs(ctx, level, "notification sent", attrs...)
+	default:
+		log.LogAttrs(ctx, level, "call sent", attrs...)
+	}
 }
 
 // levelOf says how bad a result is.

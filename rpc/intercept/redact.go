@@ -2,6 +2,7 @@ package intercept
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ type redactor struct {
 }
 
 func newRedactor(o LoggingOptions) redactor {
-	r := redactor{secrets: secrets[:len(secrets):len(secrets)], max: o.MaxBytes, positional: o.Positional}
+	r := redactor{secrets: slices.Clip(secrets), max: o.MaxBytes, positional: o.Positional}
 	for _, s := range o.Secrets {
 		if s = plain(s); s != "" {
 			r.secrets = append(r.secrets, s)

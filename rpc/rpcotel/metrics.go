@@ -35,7 +35,8 @@ func NewMetrics(o *Options) (*Metrics, error) {
 }
 
 func newInstruments(m metric.Meter, side string) (instruments, error) {
-	duration, err1 := m.Float64Histogram("rpc."+side+".call.duration", metric.WithUnit("s"), metric.WithDescription("How long calls took."), buckets)
+	duration, err1 := m.Float64Histogram("rpc."+side+".call.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long calls took."), buckets)
 	active, err2 := m.Int64UpDownCounter("rpc."+side+".active_calls", metric.WithUnit("{call}"), metric.WithDescription("Calls under way."))
 	return instruments{duration: duration, active: active}, errors.Join(err1, err2)
 }

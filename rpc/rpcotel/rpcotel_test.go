@@ -116,8 +116,10 @@ func TestOneTrace(t *testing.T) {
 		name, url string
 		bare      bool
 	}{
-		{"mem", "mem://", false}, {"stomp", "stomp://127.0.0.1:0", false},
-		{"mem without headers", "mem://", true}, {"stomp without headers", "stomp://127.0.0.1:0", true},
+		{"mem", "mem://", false},
+		{"stomp", "stomp://127.0.0.1:0", false},
+		{"mem without headers", "mem://", true},
+		{"stomp without headers", "stomp://127.0.0.1:0", true},
 	} {
 		for _, how := range []string{"Call", "Go", "Batch"} {
 			t.Run(tt.name+"/"+how, func(t *testing.T) {
