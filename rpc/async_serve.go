@@ -67,9 +67,11 @@ func (r *request) detach() bool {
 // begin runs a call that is new, or attaches to the one that has its handle.
 func (r *request) begin(key handles.Key, call handles.Call, ask asyncAsk) {
 	a := r.session.async
-	d := &detached{request: *r, calls: a, key: key}
 	ctx, cancel := context.WithCancelCause(a.ctx)
-	d.request.Context, d.request.batch, d.cancel = ctx, nil, cancel
+	d := &detached{
+		request: request{Context: ctx, session: r.session, message: r.message, method: r.method, msg: r.msg, slot: -1},
+		calls:   a, key: key, cancel: cancel,
+	}
 	h, verdict := a.store.Begin(key, call, d.stop)
 	if verdict != handles.Started {
 		d.cancel(nil)

@@ -281,7 +281,7 @@ func TestAsyncThroughBroker(t *testing.T) {
 // connection has ended, is not kept for the sake of the call that it asked
 // after.
 func TestAsyncHoldsNothingForTheGone(t *testing.T) {
-	const size, rounds = 1 << 18, 100
+	const size, rounds = 1 << 17, 50
 	ask := spelled.Replace(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"Long","params":[%q],"metadata":{"async":"U"}}`, strings.Repeat("x", size)))
 	for _, lockstep := range []bool{false, true} {
 		inBubbles(t, func(t *testing.T, w wire) {

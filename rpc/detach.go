@@ -121,6 +121,13 @@ func (t *metadataTalk) appendTo(body []byte) []byte {
 	return envelope.AppendTail(envelope.AppendMetadata(body[:len(body)-1], t.said))
 }
 
+// hear takes what came with the answer. It may be nil.
+func (t *metadataTalk) hear(metadata []byte) {
+	if t != nil {
+		t.heard = metadata
+	}
+}
+
 // startWith is start with metadata, unless talk is nil.
 func (c *Client) startWith(ctx context.Context, method string, params any, talk *metadataTalk) (*waiter, error) {
 	calls := &c.s.calls
