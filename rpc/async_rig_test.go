@@ -61,12 +61,16 @@ func asyncMux(j *journal) *rpc.Mux {
 		time.Sleep(300 * time.Millisecond)
 		return nil, &rpc.Error{Code: 7, Message: "no", Data: json.RawMessage(`[1.0]`)}
 	})
+	rpc.Handle(m, "Long", func(ctx context.Context, _ json.RawMessage) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
 	rpc.Handle(m, "Panic", func(context.Context, json.RawMessage) (any, error) {
 		j.note("Panic", "")
 		time.Sleep(300 * time.Millisecond)
 		panic("as expected")
 	})
-	for _, name := range []string{"Task", "None", "Fail", "Panic"} {
+	for _, name := range []string{"Task", "None", "Fail", "Panic", "Long"} {
 		m.Configure(name, rpc.MethodOptions{Async: true})
 	}
 	return m
@@ -78,7 +82,21 @@ type posing struct {
 
 	lockstep bool
 	user     string
+	// broker has what is received look like what a broker gives out, to be
+	// acknowledged.
+	broker bool
 }
+
+func (c *posing) Recv(ctx context.Context) (*transport.Message, error) {
+	m, err := c.Conn.Recv(ctx)
+	if err == nil && c.broker {
+		m.Subscription = "requests"
+		m.SetSettler(c, 1)
+	}
+	return m, err
+}
+
+func (c *posing) SettleMessage(uint64, transport.Outcome) error { return nil }
 
 func (c *posing) Unwrap() transport.Conn { return c.Conn }
 

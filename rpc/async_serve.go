@@ -69,7 +69,7 @@ func (r *request) begin(key handles.Key, call handles.Call, ask asyncAsk) {
 	a := r.session.async
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	d := &detached{calls: a, key: key, cancel: cancel}
-	d.session, d.message, d.method, d.service, d.msg, d.Context = r.session, r.message, r.method, r.service, r.msg, ctx
+	d.session, d.message, d.method, d.service, d.msg, d.slot, d.Context = r.session, r.message, r.method, r.service, r.msg, -1, ctx
 	h, verdict := a.store.Begin(key, call, d.stop)
 	if verdict != handles.Started {
 		d.cancel(nil)

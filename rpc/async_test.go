@@ -1,8 +1,14 @@
 package rpc_test
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 )
 
@@ -245,6 +251,56 @@ func TestAsyncFlow(t *testing.T) {
 				s := onStage(t, w, tt.lockstep, &rpc.ServerOptions{Async: &tt.o})
 				s.play(tt.script)
 			})
+		})
+	}
+}
+
+// TestAsyncThroughBroker: who comes through a broker is not the user of the
+// server's own connection to it, and waits for a place in the queue.
+func TestAsyncThroughBroker(t *testing.T) {
+	inBubbles(t, func(t *testing.T, w wire) {
+		q := queue.New(&queue.Options{Workers: 1, Depth: 1})
+		s := onStage(t, w, false, &rpc.ServerOptions{Queue: q})
+		defer func() {
+			if err := q.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
+		s.pose.broker = true
+		s.play(script{
+			`ann> {"jsonrpc":"2.0","id":1,"method":"Task","params":[1],"metadata":{"async":"T"}}`, `ann< 0s 1!-32600`,
+			`ann> {"jsonrpc":"2.0","id":2,"method":"Sync","params":[100]}`,
+			`ann> {"jsonrpc":"2.0","id":3,"method":"Sync","params":[100]}`,
+			`ann> {"jsonrpc":"2.0","id":4,"method":"Task","params":[100],"metadata":{"async":"U"}}`,
+			`ann< 100ms 2=100`, `ann< 200ms 3=100`, `ann< 300ms 4=100`,
+		})
+	})
+}
+
+// TestAsyncHoldsNothingForTheGone: a request that was answered, or whose
+// connection has ended, is not kept for the sake of the call that it asked
+// after.
+func TestAsyncHoldsNothingForTheGone(t *testing.T) {
+	const size, rounds = 1 << 17, 50
+	ask := spelled.Replace(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"Long","params":[%q],"metadata":{"async":"U"}}`, strings.Repeat("x", size)))
+	for _, lockstep := range []bool{false, true} {
+		inBubbles(t, func(t *testing.T, w wire) {
+			s := onStage(t, w, lockstep, &rpc.ServerOptions{Async: &rpc.AsyncOptions{Grace: -1, Poll: time.Millisecond}})
+			before := heap()
+			for i := range rounds {
+				p := s.peer(fmt.Sprintf("ann/%d", i))
+				p.say(ask)
+				synctest.Wait()
+				if lockstep {
+					p.hear()
+				}
+				_ = p.conn.Close()
+				delete(s.peers, fmt.Sprintf("ann/%d", i))
+				synctest.Wait()
+			}
+			if after := heap(); after > before+rounds/2*size {
+				t.Errorf("after %d requests of %d bytes the heap has grown by %d", rounds, size, after-before)
+			}
 		})
 	}
 }

@@ -262,9 +262,7 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	if id, ok := number(msg.ID); ok {
 		if w := c.waiting[id]; w != nil {
 			g := w.group
-			if w.talk != nil {
-				w.talk.heard = msg.Metadata
-			}
+			w.talk.hear(msg.Metadata)
 			c.settle(w, a)
 			return g
 		}

@@ -112,6 +112,13 @@ type metadataTalk struct {
 	bare  bool   // it came with neither result nor error
 }
 
+// hear takes what came with the answer. It may be nil.
+func (t *metadataTalk) hear(metadata []byte) {
+	if t != nil {
+		t.heard = metadata
+	}
+}
+
 // startWith is start with metadata, unless talk is nil.
 func (c *Client) startWith(ctx context.Context, method string, params any, talk *metadataTalk) (*waiter, error) {
 	w := c.s.calls.spare.Get().(*waiter)
