@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"sync"
 
@@ -47,10 +48,7 @@ func newAnswerer(c *serverConn) transport.Conn {
 // Send sends m if it is this end's turn.
 func (s *step) Send(ctx context.Context, m *transport.Message) error {
 	if !s.change(s.asks) {
-		if s.asks {
-			return s.conn.notSent("send", transport.WithReason(transport.ErrBusy, "in lock-step the next message has to wait for the answer to the last"))
-		}
-		return s.conn.notSent("send", transport.WithReason(transport.ErrUnsupported, "in lock-step this end can only answer, and no message waits for an answer"))
+		return s.outOfTurn()
 	}
 	err := s.send(ctx, m)
 	if err != nil && transport.NotSent(err) {
@@ -58,6 +56,26 @@ func (s *step) Send(ctx context.Context, m *transport.Message) error {
 	}
 	return err
 }
+
+// outOfTurn says why nothing can be sent: when all is over, that comes first.
+func (s *step) outOfTurn() error {
+	nothing := func(dst []byte) []byte { return dst }
+	if err := s.conn.stream.Write(tryOnly, "send", 0, nothing); err != nil && !errors.Is(err, transport.ErrBusy) {
+		return err
+	}
+	why := transport.WithReason(transport.ErrUnsupported, "in lock-step this end can only answer, and no message waits for an answer")
+	if s.asks {
+		why = transport.WithReason(transport.ErrBusy, "in lock-step the next message has to wait for the answer to the last")
+	}
+	return s.conn.notSent("send", why)
+}
+
+// tryOnly is a context that has ended.
+var tryOnly = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // Recv returns the next message and makes it this end's turn.
 func (s *step) Recv(ctx context.Context) (*transport.Message, error) {
