@@ -25,8 +25,8 @@ var lockstepRules = []Rule{
 	},
 	{
 		Name: "LockstepBusy",
-		Text: "In lock-step Send of the end that asks fails with ErrBusy, at once and whatever ctx says, until the answer has come out of " +
-			"its Recv; nothing is sent.",
+		Text: "In lock-step Send of the end that asks fails with ErrBusy, at once and whatever ctx says, until the answer has " +
+			"come out of its Recv; nothing is sent.",
 		check: checkLockstepBusy,
 	},
 	{
@@ -114,7 +114,7 @@ func checkLockstepEmpty(r *rig) {
 // refusedAtOnce checks that nothing can be sent, for a reason that is one of kinds.
 func (r *rig) refusedAtOnce(when string, c transport.Conn, to string, kinds ...error) {
 	r.Helper()
-	for name, ctx := range map[string]context.Context{"": r.soon(), " with a ctx that has ended": ended()} {
+	for name, ctx := range map[string]context.Context{"": r.soon(), ", with a ctx that has ended": ended()} {
 		start := time.Now()
 		err := c.Send(ctx, &transport.Message{To: to, Body: []byte("out of turn")})
 		if took := time.Since(start); took > r.patience()/2 {

@@ -255,7 +255,7 @@ func (l *lockstep) why(err error) error {
 	if errors.Is(err, queue.ErrClosed) {
 		return context.Cause(l.ctx)
 	}
-	if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, queue.ErrNotSent) { //nolint:errorlint // the outer one alone
+	if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, queue.ErrNotSent) {
 		for _, e := range both.Unwrap() {
 			if !errors.Is(e, queue.ErrNotSent) {
 				return e

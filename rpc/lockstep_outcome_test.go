@@ -414,7 +414,7 @@ func TestLockstepStorm(t *testing.T) {
 				ctx := t.Context()
 				if n%5 == 0 {
 					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.Int64N(int64(400*time.Millisecond)))) //nolint:gosec // a test
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.Int64N(int64(400*time.Millisecond))))
 					defer cancel()
 				}
 				got, err := rpc.Call[string](ctx, c, "Nonce", []int{n})

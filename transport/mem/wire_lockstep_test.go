@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,7 +90,7 @@ func TestLockstepBroken(t *testing.T) {
 		said []byte
 		want string
 	}{
-		{"two questions", append(message[:len(message):len(message)], message...), "before the last was answered"},
+		{"two questions", slices.Concat(message, message), "before the last was answered"},
 		{"a subscription", frame(5, mem.Text("s"), mem.Text("d"), "\x00\x00\x00"), "subscribe frame from a client in lock-step"},
 		{"a grant", frame(8, mem.Text("s"), mem.Number(1)), "grant frame from a client in lock-step"},
 	} {
