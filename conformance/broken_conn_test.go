@@ -22,6 +22,7 @@ func wait(d time.Duration) { <-time.After(d) }
 // nil are right.
 type broken struct {
 	wire    transport.Transport // nil: the reference wire
+	query   string              // of the URL
 	stream  func(net.Conn) net.Conn
 	options func(*transport.Options)
 	listen  func(*transport.ListenOptions)
@@ -39,7 +40,7 @@ func (b *broken) base() transport.Transport {
 
 func (b *broken) url() string {
 	if b.wire == nil {
-		return "mem://conformance"
+		return "mem://conformance?" + b.query
 	}
 	return "stomp://conformance"
 }

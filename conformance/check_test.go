@@ -23,17 +23,24 @@ var sound = conformance.Harness{Transport: mem.Transport{}, URL: "mem://conforma
 func TestRules(t *testing.T) {
 	name := regexp.MustCompile(`^[A-Z][A-Za-z]+$`)
 	seen := map[string]bool{}
+	_, unknown := conformance.InStep("")
 	for _, r := range conformance.Rules() {
 		if !name.MatchString(r.Name) || seen[r.Name] {
 			t.Errorf("rule %q: want a name of its own, in letters", r.Name)
 		}
 		seen[r.Name] = true
+		if in, _ := conformance.InStep(r.Name); in {
+			unknown--
+		}
 		if len(r.Text) < 20 || !strings.HasSuffix(r.Text, ".") {
 			t.Errorf("rule %s: Text = %q, want a sentence", r.Name, r.Text)
 		}
 		if got, ok := conformance.Lookup(strings.ToLower(r.Name)); !ok || got.Name != r.Name {
 			t.Errorf("Lookup(%q) = %q, %v, want %q", strings.ToLower(r.Name), got.Name, ok, r.Name)
 		}
+	}
+	if unknown != 0 {
+		t.Errorf("of the rules to be tested in lock-step %d are none", unknown)
 	}
 	if got, ok := conformance.Lookup("Nonsense"); ok {
 		t.Errorf("Lookup(%q) = %v, want none", "Nonsense", got)

@@ -30,6 +30,10 @@
 // ability, the ability has to work; where it does not, the rules about it are
 // skipped and say so. No rule is ever left out in silence.
 //
+// A wire whose ends say that they go in lock-step ([transport.Info].Lockstep) has
+// rules of its own, and keeps those of the others for which it is enough that the
+// ends take turns. A wire that can do both is tested twice, by two URLs.
+//
 // # Through a broker
 //
 // A wire whose clients meet at a broker keeps the same contract, with a [Broker]

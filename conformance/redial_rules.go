@@ -73,6 +73,7 @@ func (r *rig) redial() *redialing {
 		r.closeAll(d.conn) // or it would dial again
 		r.closeAll(d.made...)
 	})
+	r.keepStep(d.conn)
 	return d
 }
 

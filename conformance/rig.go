@@ -18,6 +18,7 @@ type rig struct {
 	TB
 	h       *Harness
 	name    string // that nothing else has
+	rule    string // the name of the rule
 	virtual bool   // in a bubble
 	skipped string
 	group   sync.WaitGroup // the goroutines of the rule
@@ -31,6 +32,7 @@ func newRig(t TB, h *Harness, virtual bool) *rig {
 // run tests the rule and, when all is closed again, whether anything is left.
 func (r *rig) run(rule Rule) {
 	r.Helper()
+	r.rule = rule.Name
 	r.others = countGoroutines(r.virtual)
 	r.Cleanup(r.checkLeft)
 	rule.check(r)
@@ -122,6 +124,7 @@ func (r *rig) pair(o PairOptions) (client, server transport.Conn) {
 		r.Fatalf("cannot connect: %v", err)
 	}
 	r.Cleanup(func() { r.closeAll(client, server) })
+	r.keepStep(client)
 	return client, server
 }
 
@@ -169,7 +172,12 @@ func (r *rig) route(client, server transport.Conn) string {
 	r.Helper()
 	m := &transport.Message{Body: []byte("where are you?"), ReplyTo: r.replyAddress(client)}
 	r.send(client, m)
-	return r.recv(server).ReplyTo
+	to := r.recv(server).ReplyTo
+	if client.Info().Lockstep { // or nothing else could be sent
+		r.send(server, &transport.Message{To: to})
+		r.recv(client)
+	}
+	return to
 }
 
 // replyAddress returns a ReplyTo that works for messages of c.

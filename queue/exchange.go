@@ -21,17 +21,35 @@ func (c *conn[Req, Resp]) close() error {
 	return c.err
 }
 
+// alive reports whether the connection can be used for all that it says itself.
+func (c *conn[Req, Resp]) alive() bool {
+	a, ok := c.ex.(interface{ Alive() bool })
+	return !ok || a.Alive()
+}
+
+// idlest returns the idle connection that was used last, or nil.
+func (l *Lockstep[Req, Resp]) idlest() *conn[Req, Resp] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.idle)
+	if n == 0 {
+		return nil
+	}
+	c := l.idle[n-1]
+	l.idle = l.idle[:n-1]
+	return c
+}
+
 // take returns an idle connection or opens one. As there are no more workers
 // than connections allowed, whoever finds none idle may open one.
 func (l *Lockstep[Req, Resp]) take(ctx context.Context) (*conn[Req, Resp], error) {
-	l.mu.Lock()
-	if n := len(l.idle); n > 0 {
-		c := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		l.mu.Unlock()
-		return c, nil
+	for c := l.idlest(); c != nil; c = l.idlest() {
+		if c.alive() {
+			return c, nil
+		}
+		l.done(c, false)
+		_ = c.close() // nobody waits for anything from it
 	}
-	l.mu.Unlock()
 	ex, err := l.open(ctx)
 	if err != nil {
 		return nil, err

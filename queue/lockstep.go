@@ -10,6 +10,9 @@ import (
 // An Exchanger sends a request and waits for its answer over something that
 // allows one request in flight, such as a ZMQ REQ socket or a plain HTTP
 // connection. [Lockstep] calls Exchange from one goroutine at a time.
+//
+// One that also has a method Alive() bool is asked before an idle connection is
+// used again, and replaced if the answer is false. Alive must not wait.
 type Exchanger[Req, Resp any] interface {
 	// Exchange sends r and returns the answer to it. It should return soon
 	// after ctx has ended, and must return soon after Close was called. After
@@ -139,7 +142,7 @@ type LockstepStats struct {
 	Queue    Stats  // its requests; those in flight are Running
 	Open     int    // connections, at most [LockstepOptions.Conns]
 	Opened   uint64 // connections that were ever opened
-	Replaced uint64 // connections closed because an exchange did not go well
+	Replaced uint64 // connections closed because an exchange did not go well, or found dead
 	Late     uint64 // answers that came after their request had failed, and were discarded
 }
 

@@ -220,6 +220,45 @@ func TestLockstepReplaces(t *testing.T) {
 	}
 }
 
+// mortal is a wireConn that can be found dead.
+type mortal struct {
+	*wireConn
+	dead *atomic.Bool
+}
+
+func (m mortal) Alive() bool { return !m.dead.Load() }
+
+// TestLockstepFindsTheDead: an idle connection that says that it has ended is
+// replaced before anything is sent by it.
+func TestLockstepFindsTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{t: t}
+		var lives []*atomic.Bool
+		open := func(ctx context.Context) (queue.Exchanger[string, string], error) {
+			c, err := w.open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			lives = append(lives, new(atomic.Bool))
+			return mortal{c.(*wireConn), lives[len(lives)-1]}, nil
+		}
+		l := queue.NewLockstep(open, nil)
+		for n := range 4 {
+			if n%2 == 1 {
+				lives[len(lives)-1].Store(true)
+			}
+			if got, err := l.Do(t.Context(), "x").Get(t.Context()); !strings.HasPrefix(got, "x from") || err != nil {
+				t.Errorf("Do = %q, %v, want an answer to x, nil", got, err)
+			}
+			synctest.Wait()
+		}
+		if s := l.Stats(); s.Open != 1 || s.Opened != 3 || s.Replaced != 2 {
+			t.Errorf("Stats = %+v, want 3 connections opened and 2 replaced", s)
+		}
+		w.closeLockstep(l)
+	})
+}
+
 func TestLockstepPanic(t *testing.T) {
 	w := &wire{t: t}
 	l := queue.NewLockstep(w.open, nil)

@@ -182,7 +182,11 @@ func (c *Client) awaitGroup(ctx context.Context, g *group) {
 	select {
 	case <-g.ready:
 	case <-ctx.Done():
-		c.takeBack(ctx, c.s.calls.giveUp(g, answer{err: context.Cause(ctx), outcome: Unknown})...)
+		waited := c.s.calls.giveUp(g, answer{err: context.Cause(ctx), outcome: Unknown})
+		outcome := c.takeBack(ctx, waited...)
+		for _, w := range waited {
+			w.answer.outcome = outcome
+		}
 	}
 }
 

@@ -197,9 +197,7 @@ func (b *batchAnswer) finish() {
 		if b.refused {
 			outcome = transport.Released
 		}
-		s.settle(b.message, outcome)
-		s.serving.leave(b.n)
-		s.serving.done(b.n)
+		s.silent(b.message, outcome, b.n)
 		return
 	}
 	all := newOutgoing()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
@@ -169,6 +170,30 @@ func BenchmarkInterceptors(b *testing.B) {
 					b.Fatal(sum, err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkSlowHandler is 64 callers of a method that takes 10 ms, over the wire
+// mem: full duplex, in lock-step on one connection, and on a pool of 64.
+func BenchmarkSlowHandler(b *testing.B) {
+	for _, w := range []struct {
+		name, query string
+		conns       int
+	}{{"duplex", "", 0}, {"lockstep", "?socket=req", 1}, {"lockstep pool of 64", "?socket=req", 64}} {
+		b.Run(w.name, func(b *testing.B) {
+			mux := rpc.NewMux(nil)
+			rpc.Handle(mux, "Slow", func(ctx context.Context, _ struct{}) (any, error) {
+				select {
+				case <-time.After(10 * time.Millisecond):
+				case <-ctx.Done():
+				}
+				return nil, nil
+			})
+			h := serve(b, memURL, mux, nil)
+			c := dialClient(b, h.url+w.query, &rpc.ClientOptions{Conns: w.conns})
+			callers(b, func() error { return c.Call(b.Context(), "Slow", nil, nil) })
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 		})
 	}
 }

@@ -39,6 +39,10 @@ type ClientOptions struct {
 	// InFlight is how many calls may wait for their answers; further ones wait
 	// for a place. Zero means 1024.
 	InFlight int
+	// Conns is how many connections [Dial] may make where the wire is in lock-step,
+	// which lets one message be in flight on each; the others wait, as many as
+	// InFlight. Zero means 1, by which all leave in order.
+	Conns int
 	// Mux serves the calls of the peer, which start in order and run side by
 	// side, as many at once as Queue has workers. Nil answers them with
 	// [CodeMethodNotFound].
@@ -48,7 +52,8 @@ type ClientOptions struct {
 	// AutoBatch, if it is above 1, sends calls that come together as one batch, of
 	// at most so many: with many callers it takes less time for all and more for
 	// each, because a batch is answered when its slowest call is. It is not done
-	// towards peers that have shown that they take no batches.
+	// towards peers that have shown that they take no batches, nor on wires in
+	// lock-step.
 	AutoBatch int
 	// Durable asks a broker to keep requests across its restart, for servers
 	// that serve them at least once. Answers are not kept: the connection that
@@ -97,24 +102,21 @@ func Dial(ctx context.Context, rawURL string, o *ClientOptions) (*Client, error)
 	if o == nil {
 		o = new(ClientOptions)
 	}
-	var conn transport.Conn
-	var err error
-	if o.Reconnect != nil {
-		conn, err = transport.Redial(ctx, rawURL, o.Reconnect)
-	} else {
-		conn, err = transport.Dial(ctx, rawURL, o.Transport)
-	}
+	conn, err := dial(ctx, rawURL, o)
 	if err != nil {
 		return nil, err
 	}
 	return NewClient(conn, o), nil
 }
 
-// NewClient returns a Client over conn, which it owns.
+// NewClient returns a Client over conn, which it owns. If conn is in lock-step, the
+// first call that ends without its answer, as by its ctx, is the end of the client:
+// only [Dial] knows where to get another connection.
 func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 	if o == nil {
 		o = new(ClientOptions)
 	}
+	conn = inLockstep(conn, o)
 	owner := &clientOwner{done: make(chan struct{})}
 	q := o.Queue
 	if q == nil {
@@ -317,8 +319,7 @@ func (c *Client) await(ctx context.Context, w *waiter) answer {
 		case gathered:
 			w.answer = answer{err: context.Cause(ctx), outcome: NotSent}
 		default:
-			w.answer = answer{err: context.Cause(ctx), outcome: Unknown}
-			c.takeBack(ctx, w)
+			w.answer = answer{err: context.Cause(ctx), outcome: c.takeBack(ctx, w)}
 		}
 	}
 	a := w.answer

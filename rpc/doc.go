@@ -126,6 +126,17 @@
 // [ServerOptions].Width does not put them in order. docs/async.md shows the
 // messages.
 //
+// # Wires in lock-step
+//
+// On some wires a connection has one message in flight, which is answered once
+// ([transport.Info].Lockstep). A Client that was dialed has a pool of connections
+// there, [ClientOptions].Conns of them. A call waits for its turn and is not sent
+// if its ctx ends before. One that has left and is not answered, by its ctx or
+// another failure, is unknown, and its connection is closed and replaced: an answer
+// that comes late meets no other call, and the handler's context ends with the
+// connection. Notify waits for its empty answer. A Server answers every message and
+// cannot call its callers.
+//
 // # Slow and hostile peers
 //
 // All that a peer can make this side hold is bounded: [Limits] bound nesting,

@@ -354,3 +354,23 @@ func ExampleDetach() {
 	// all is well <nil>
 	// all is well <nil>
 }
+
+// A client dials as many connections as may be under way at once where the wire is
+// in lock-step.
+func ExampleClient_LockstepStats() {
+	ctx := context.Background()
+	listener, _ := transport.Listen(ctx, "mem://in-step", nil)
+	server := rpc.NewServer(sums(), nil)
+	go func() { _ = server.Serve(ctx, listener) }()
+	defer func() {
+		_ = listener.Close()
+		_ = server.Shutdown(ctx)
+	}()
+
+	client, _ := rpc.Dial(ctx, "mem://in-step?socket=req", &rpc.ClientOptions{Conns: 8})
+	defer client.Close()
+	sum, _ := rpc.Call[float64](ctx, client, "Math.Sum", []int{1, 2, 3})
+	stats, lockstep := client.LockstepStats()
+	fmt.Println(sum, lockstep, stats.Opened, stats.Replaced, client.Late())
+	// Output: 6 true 1 0 0
+}

@@ -70,8 +70,8 @@ func (f *pending[R]) expired() {
 	c := f.client
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
-		f.Reject(&CallError{Method: f.method, Outcome: Unknown, Err: context.Cause(f.ctx)})
-		c.takeBack(noWait, &f.waiter)
+		outcome := c.takeBack(noWait, &f.waiter)
+		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.ctx)})
 	}
 }
 

@@ -30,7 +30,9 @@ type gathered struct {
 }
 
 // gathers reports whether c's calls are packed into batches.
-func (c *Client) gathers() bool { return c.s.gather != nil && c.s.mostBatch.Load() != 1 }
+func (c *Client) gathers() bool {
+	return c.s.gather != nil && c.s.lockstep == nil && c.s.mostBatch.Load() != 1
+}
 
 // add sends a request with others. What becomes of it its waiter is told.
 func (g *gather) add(out *outgoing, w *waiter, epoch uint64) {

@@ -170,9 +170,7 @@ func (r *request) done(out *outgoing) {
 	}
 	n := r.places()
 	if out == nil {
-		r.session.settle(r.message, transport.Accepted)
-		r.session.serving.leave(n)
-		r.session.serving.done(n)
+		r.session.silent(r.message, transport.Accepted, n)
 		return
 	}
 	r.session.answer(r.message, out, n)
@@ -216,10 +214,10 @@ var noWait = func() context.Context {
 
 // send sends an answer, or in its place an error if it is too large.
 func (s *session) send(ctx context.Context, out *outgoing) error {
-	err := s.conn.Send(ctx, &out.msg)
+	err := s.back.Send(ctx, &out.msg)
 	if errors.Is(err, transport.ErrTooLarge) {
 		s.tooLarge(out, err)
-		err = s.conn.Send(ctx, &out.msg)
+		err = s.back.Send(ctx, &out.msg)
 	}
 	if err != nil && !errors.Is(err, transport.ErrBusy) {
 		s.log.Debug("answer not sent", "err", err)

@@ -18,15 +18,19 @@ import (
 // them.
 type session struct {
 	conn     transport.Conn
-	replies  transport.ReplyAddresser // nil if answers need no address
-	gatherer transport.Gatherer       // may be nil
-	mux      *Mux
-	codec    Codec
-	lanes    lanes
-	envelope envelope.Limits
-	log      *slog.Logger
-	owned    bool // by a client, whose callers may lead
-	plain    bool // send nothing that JSON-RPC 2.0 does not know
+	back     transport.Conn // by which answers leave; conn, but where that lets nothing else through
+	lockstep *lockstep      // conn, if it is one
+	// answersAll says that the peer waits for an answer to whatever it sends.
+	answersAll bool
+	replies    transport.ReplyAddresser // nil if answers need no address
+	gatherer   transport.Gatherer       // may be nil
+	mux        *Mux
+	codec      Codec
+	lanes      lanes
+	envelope   envelope.Limits
+	log        *slog.Logger
+	owned      bool // by a client, whose callers may lead
+	plain      bool // send nothing that JSON-RPC 2.0 does not know
 	// interceptors stand around calls in both directions, the first outermost.
 	interceptors []Interceptor
 
@@ -85,6 +89,7 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 		conn: conn, mux: o.mux, codec: o.codec, envelope: o.envelope, log: o.log, owned: o.owned,
 		async: o.async, plain: o.plain, interceptors: o.interceptors,
 	}
+	s.keepStep(conn)
 	s.lanes.common, s.lanes.services = o.lane, o.services
 	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -143,7 +148,7 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 		return true
 	case msgs[0].Kind == envelope.Response:
 		s.answered(m, &msgs[0])
-		s.settle(m, transport.Accepted)
+		s.silent(m, transport.Accepted, 0)
 	case msgs[0].Kind == envelope.Invalid && s.bareAck(&msgs[0]):
 		s.settle(m, transport.Accepted)
 	case msgs[0].Kind == envelope.Invalid:
@@ -191,7 +196,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	}
 	if msg.Kind == envelope.Notification {
 		s.drop(msg.Method, err)
-		s.settle(m, transport.Released)
+		s.silent(m, transport.Released, 0)
 		return
 	}
 	s.refuse(m, msg.ID, refusal(err))

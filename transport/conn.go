@@ -79,7 +79,15 @@ type Info struct {
 	// a request without one cannot be answered. False means that answers find
 	// their way by the connection itself.
 	Addressed bool
-	// Lockstep says that the wire allows one request in flight at a time.
+	// Lockstep says that the ends take turns, as those of ZMQ REQ/REP and of plain
+	// HTTP do. The end that dialed asks. Each of its messages is answered by
+	// exactly one, with an empty body if there is nothing to say, as to a
+	// notification. Until that has come out of its Recv, its Send fails with
+	// [ErrBusy] at once, whatever ctx says. The other end answers: its Send fails
+	// with [ErrUnsupported] or [ErrNoRoute] unless a message that came out of its
+	// Recv waits for an answer. None of these errors sends anything or does harm.
+	// An end that breaks the rule all the same has its peer end the connection
+	// with [ErrProtocol].
 	Lockstep bool
 	// Headers says that messages arrive with the Headers that they were sent
 	// with. False means that the wire has no place for them.

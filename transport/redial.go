@@ -213,11 +213,14 @@ type outage struct {
 	pauses       backoff.ExponentialBackOff
 }
 
+// lasts reports whether an outage is under way.
+func (o *outage) lasts() bool { return !o.began.IsZero() && o.ended.IsZero() }
+
 // begin starts an outage, unless one is under way.
 func (o *outage) begin(first, most time.Duration) {
 	now := time.Now()
 	switch {
-	case !o.began.IsZero() && o.ended.IsZero():
+	case o.lasts():
 		return
 	case !o.began.IsZero() && now.Sub(o.ended) < most:
 		o.began, o.ended, o.next = now, time.Time{}, now.Add(o.pauses.NextBackOff())

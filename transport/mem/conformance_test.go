@@ -16,6 +16,14 @@ func TestConformance(t *testing.T) {
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
 }
 
+// TestLockstepConformance: the same suite, with both ends in lock-step.
+func TestLockstepConformance(t *testing.T) {
+	h := conformance.Harness{Transport: mem.Transport{}, URL: "mem://conformance?socket=req", Hostile: hostile()}
+	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
+	h.Stream = conformance.TCP
+	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
+}
+
 // hostile are openings that begin well.
 func hostile() [][]byte {
 	hello := mem.AppendHello(nil, 1)

@@ -39,7 +39,7 @@
 // message has a body. C→S is from the end that dialed, C←S from the other.
 //
 //	 1 hello        C→S  magic, oldest and newest version, software, user,
-//	                     password, virtual host, beat, limits
+//	                     password, virtual host, beat, limits, socket
 //	 2 welcome      C←S  version, software, beat, limits, destinations
 //	 3 refuse       both text for a person; the connection ends
 //	 4 message      both flags, then a field for each flag that is set
@@ -52,7 +52,7 @@
 //	11 goodbye      both nothing; the connection ends
 //
 // Beat is an interval in milliseconds; what both ends agree on is
-// [transport.Negotiate]'s. Limits are the four numbers of [transport.Limits]
+// [transport.Negotiate]'s. Socket is empty or "req". Limits are the four numbers of [transport.Limits]
 // that a sender has to keep: bytes of a body, bytes of a head, headers,
 // subscriptions. As each end knows the other's, Send refuses what is over the
 // limits of either, and the connection goes on. Kind and lengths are checked
@@ -67,6 +67,14 @@
 // and Send to any other is [transport.ErrNoRoute]. A message to the end that
 // dialed goes by the first subscription whose destination is its To and, if
 // there is none, as it is: Recv returns it with no Subscription.
+//
+// # Lock-step
+//
+// A client that dials mem://name?socket=req makes the connection one in lock-step:
+// [transport.Info].Lockstep is true at both ends, which keep what is said there.
+// They have no ability but [transport.Flusher]. It is for trying out, without a
+// socket, what is meant for wires that know nothing else. A server can refuse
+// ([Transport].Duplex). Any other socket is [transport.ErrInvalid].
 //
 // # Settlement and credit
 //

@@ -29,6 +29,12 @@ func AppendHello(dst []byte, newest uint64) []byte {
 	return appendFrame(dst, kindHello, h.append)
 }
 
+// AppendReqHello appends the hello of a client that goes in lock-step.
+func AppendReqHello(dst []byte) []byte {
+	h := hello{oldest: version, newest: version, software: "test", limits: transport.Limits{}.WithDefaults(), socket: socketReq}
+	return appendFrame(dst, kindHello, h.append)
+}
+
 // AppendWelcome appends the welcome of a server with a destination.
 func AppendWelcome(dst []byte, version uint64, destination string) []byte {
 	w := welcome{version: version, software: "test", limits: transport.Limits{}.WithDefaults(), destinations: []string{destination}}

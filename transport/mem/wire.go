@@ -11,7 +11,10 @@ import (
 
 // Transport speaks the wire of this package over any net.Conn; see the package
 // comment. The zero value is ready for use.
-type Transport struct{}
+type Transport struct {
+	// Duplex has a server refuse clients that want to go in lock-step.
+	Duplex bool
+}
 
 // listeners are the names of mem URLs. They are global as the ports of TCP are:
 // Dial and Listen have nothing in common but the URL. Tests that want a world

@@ -17,9 +17,16 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 	o = o.WithDefaults()
 	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u), subs: make(map[string]*wish)}
 	c.handle = c.act
-	if err := c.connect(ctx, u, o); err != nil {
+	socket, err := socketOf(u)
+	if err == nil {
+		err = c.connect(ctx, u, socket, o)
+	}
+	if err != nil {
 		c.stream.Fail(err)
 		return nil, err
+	}
+	if socket == socketReq {
+		return newAsker(c), nil
 	}
 	return c, nil
 }
@@ -35,10 +42,11 @@ type clientConn struct {
 	lastID uint64
 }
 
-func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialOptions) error {
+func (c *clientConn) connect(ctx context.Context, u *url.URL, socket string, o *transport.DialOptions) error {
 	h := hello{
 		oldest: version, newest: version, software: software,
 		user: u.User.Username(), virtualHost: cmp.Or(o.VirtualHost, u.Hostname()), beat: o.Heartbeat, limits: o.Limits,
+		socket: socket,
 	}
 	h.password, _ = u.User.Password()
 	c.info.User = h.user

@@ -24,6 +24,7 @@ type hello struct {
 	user, password, virtualHost string
 	beat                        time.Duration
 	limits                      transport.Limits
+	socket                      string // how the ends talk: "" or socketReq
 }
 
 func (h *hello) append(dst []byte) []byte {
@@ -32,12 +33,12 @@ func (h *hello) append(dst []byte) []byte {
 	for _, s := range [...]string{h.software, h.user, h.password, h.virtualHost} {
 		dst = appendText(dst, s)
 	}
-	return appendLimits(appendBeat(dst, h.beat), h.limits)
+	return appendText(appendLimits(appendBeat(dst, h.beat), h.limits), h.socket)
 }
 
 // headLen is at least the length of the head.
 func (h *hello) headLen() int {
-	return 128 + textLen(h.software) + textLen(h.user) + textLen(h.password) + textLen(h.virtualHost)
+	return 128 + textLen(h.software) + textLen(h.user) + textLen(h.password) + textLen(h.virtualHost) + textLen(h.socket)
 }
 
 func parseHello(f frame) (h hello, err error) {
@@ -50,7 +51,7 @@ func parseHello(f frame) (h hello, err error) {
 	}
 	h.oldest, h.newest = in.number(1<<31-1), in.number(1<<31-1)
 	h.software, h.user, h.password, h.virtualHost = in.text(), in.text(), in.text(), in.text()
-	h.beat, h.limits = in.beat(), in.limits()
+	h.beat, h.limits, h.socket = in.beat(), in.limits(), in.text()
 	if h.newest > version {
 		in.rest = "" // newer versions may say more
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 // Server accepts a conversation from the client at the other end of nc.
-func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
+func (t Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	c := &serverConn{conn: newConn(nc, &o.Options), o: o}
+	c := &serverConn{conn: newConn(nc, &o.Options), o: o, duplex: t.Duplex}
 	c.handle = c.act
 	if err := c.accept(ctx); err != nil {
 		if refusable(err) {
@@ -22,13 +22,18 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 		c.stream.Fail(err)
 		return nil, err
 	}
+	if c.socket == socketReq {
+		return newAnswerer(c), nil
+	}
 	return c, nil
 }
 
 // serverConn is the end that was dialed.
 type serverConn struct {
 	*conn
-	o *transport.ListenOptions
+	o      *transport.ListenOptions
+	duplex bool   // and nothing else
+	socket string // that the client wants
 
 	subsMu sync.Mutex // protects the fields below
 	// subs are the peer's subscriptions in the order made.
@@ -55,6 +60,10 @@ func (c *serverConn) accept(ctx context.Context) error {
 	if err := c.admit(ctx, h); err != nil {
 		return err
 	}
+	if h.socket != "" && (h.socket != socketReq || c.duplex) {
+		return c.turnAway(transport.WithReason(transport.ErrRefused, fmt.Sprintf("socket=%.60q is not spoken here", h.socket)))
+	}
+	c.socket = h.socket
 	w := welcome{version: version, software: software, beat: c.o.Heartbeat, limits: c.o.Limits, destinations: c.o.Destinations}
 	if len(w.destinations) > maxDestinations || w.headLen() > welcomeHead {
 		return tooLarge("the destinations served do not fit in a welcome")
@@ -97,6 +106,9 @@ func (c *serverConn) turnAway(why error) error {
 
 // act handles what only a client sends.
 func (c *serverConn) act(f frame) (*transport.Message, error) {
+	if c.socket == socketReq && f.kind != kindMessage {
+		return nil, malformed("unexpected %v frame from a client in lock-step", f.kind)
+	}
 	switch f.kind {
 	case kindMessage:
 		m, _, err := c.take(f)
