@@ -92,7 +92,7 @@ func (l *lockstep) Send(ctx context.Context, m *transport.Message) error {
 	if err := l.register(t); err != nil {
 		return l.opError("send", err, false)
 	}
-	t.done = l.pool.Do(ctx, t)
+	t.done = l.pool.Do(t.until(ctx), t)
 	if _, err, complete := t.done.TryGet(); complete && err != nil && t.takeBack() {
 		l.forget(t)
 		return l.opError("send", l.why(err), false)
@@ -139,6 +139,7 @@ func (l *lockstep) over(t *turn, err error) {
 
 // forget forgets a turn that is over.
 func (l *lockstep) forget(t *turn) {
+	t.unwatch()
 	t.gone()
 	l.mu.Lock()
 	defer l.mu.Unlock()
