@@ -300,8 +300,10 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
+		outcome := c.s.revoke(ctx, w.id)
 		if c.s.calls.abandon(w) {
-			w.answer = answer{err: context.Cause(ctx), outcome: c.takeBack(ctx, w)}
+			w.answer = answer{err: context.Cause(ctx), outcome: outcome}
+			c.takeBack(ctx, w)
 		} else {
 			<-w.ready
 		}

@@ -256,11 +256,9 @@ func (l *lockstep) why(err error) error {
 	if errors.Is(err, queue.ErrClosed) {
 		return context.Cause(l.ctx)
 	}
-	if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, queue.ErrNotSent) {
-		for _, e := range both.Unwrap() {
-			if !errors.Is(e, queue.ErrNotSent) {
-				return e
-			}
+	for _, of := range []error{queue.ErrNotSent, queue.ErrCanceled} {
+		if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(both.Unwrap()[0], of) {
+			err = both.Unwrap()[len(both.Unwrap())-1]
 		}
 	}
 	return err
