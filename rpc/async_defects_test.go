@@ -206,7 +206,7 @@ func TestD7_CancelReachesTheServer(t *testing.T) {
 		})
 	}
 	inBubbles(t, func(t *testing.T, w wire) {
-		c, p := talker(t, w, true)
+		c, p := talker(t, w, false)
 		f := rpc.Detach[int](t.Context(), c, "m", []int{1}, &rpc.DetachOptions{Handle: handleU})
 		p.hear()
 		f.Cancel(nil)
@@ -282,7 +282,7 @@ func TestD9_AckIsAResponse(t *testing.T) {
 	inBubbles(t, func(t *testing.T, w wire) {
 		converse(t, w, "7", lineFirst, ackBare, lineFirst, ackBare, lineFirst, lineFinal)
 		// Who waits for no acknowledgement is sent an error, as ever.
-		c, p := talker(t, w, true)
+		c, p := talker(t, w, false)
 		call := rpc.Go[int](t.Context(), c, "m", []int{1})
 		says(p, fmt.Sprintf(lineBare, 1))
 		p.say(spelled.Replace(fmt.Sprintf(ackBare, 1)))

@@ -138,7 +138,7 @@ var asyncFlows = []struct {
 	}},
 	{name: "7: cancel may be a notification", lockstep: true, script: script{
 		`a> {"jsonrpc":"2.0","id":1,"method":"Task","params":[300],"metadata":{"async":"U"}}`, `a< 50ms 1~U`,
-		`a> {"jsonrpc":"2.0","method":"rpc.async.cancel","params":["U"]}`,
+		`a> {"jsonrpc":"2.0","method":"rpc.async.cancel","params":["U"]}`, `a< 50ms empty`,
 		`a> {"jsonrpc":"2.0","id":2,"method":"rpc.async.get","params":["U"]}`, `a< 50ms 2!-32052`,
 	}},
 	{name: "7: an end of the connection cancels no call with a handle, and any other", script: script{

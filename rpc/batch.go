@@ -182,11 +182,8 @@ func (c *Client) awaitGroup(ctx context.Context, g *group) {
 	select {
 	case <-g.ready:
 	case <-ctx.Done():
-		waited := c.s.calls.giveUp(g, answer{err: context.Cause(ctx), outcome: Unknown})
-		outcome := c.takeBack(ctx, waited...)
-		for _, w := range waited {
-			w.answer.outcome = outcome
-		}
+		outcome := c.s.revoke(ctx, g.id.Number())
+		c.takeBack(ctx, c.s.calls.giveUp(g, answer{err: context.Cause(ctx), outcome: outcome})...)
 	}
 }
 

@@ -191,21 +191,12 @@ func init() { //nolint:gochecknoinits // the table of built-in methods is filled
 	builtin(&method{name: nameCancel, params: reflect.TypeFor[params](), atOnce: true, invoke: cancel})
 }
 
-// takeBack takes calls of one message back and returns what is known of them. The
-// peer is told that nobody waits for their answers any more. That is a hint, so it
-// waits for nothing.
-func (c *Client) takeBack(ctx context.Context, ws ...*waiter) Outcome {
-	switch {
-	case len(ws) == 0:
-	case c.s.lockstep != nil:
-		return c.s.lockstep.takeBack(ctx, ws[0].message())
-	case !c.s.plain && !c.s.conn.Info().Lockstep:
-		c.sendCancel(ctx, ws)
+// takeBack tells the peer that nobody waits for the answers to calls any more.
+// It is a hint, so it waits for nothing.
+func (c *Client) takeBack(ctx context.Context, ws ...*waiter) {
+	if c.s.plain || len(ws) == 0 || c.s.conn.Info().Lockstep {
+		return // on such a wire nothing may be sent before the answer has come
 	}
-	return Unknown
-}
-
-func (c *Client) sendCancel(ctx context.Context, ws []*waiter) {
 	out := c.outgoing()
 	defer out.free()
 	out.msg.Durable = false

@@ -313,13 +313,17 @@ func (c *Client) await(ctx context.Context, w *waiter) answer {
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
+		outcome := c.s.revoke(ctx, w.id)
 		switch gathered, given := c.s.calls.giveBack(w); {
 		case !given:
 			<-w.ready
 		case gathered:
 			w.answer = answer{err: context.Cause(ctx), outcome: NotSent}
 		default:
-			w.answer = answer{err: context.Cause(ctx), outcome: c.takeBack(ctx, w)}
+			w.answer = answer{err: context.Cause(ctx), outcome: outcome}
+			if w.talk == nil { // a call with a handle has its own way to be cancelled
+				c.takeBack(ctx, w)
+			}
 		}
 	}
 	a := w.answer

@@ -22,6 +22,7 @@ import (
 // the test.
 func talker(t *testing.T, w wire, lockstep bool) (*rpc.Client, *peer) {
 	t.Helper()
+	onlyMem(t, w, lockstep)
 	l := w.open(t, &transport.ListenOptions{Options: still()})
 	t.Cleanup(func() { _ = l.Close() })
 	near, err := l.dial(t.Context(), &transport.DialOptions{Options: still()})
@@ -35,6 +36,14 @@ func talker(t *testing.T, w wire, lockstep bool) (*rpc.Client, *peer) {
 	c := rpc.NewClient(&posing{Conn: near, lockstep: lockstep}, nil)
 	t.Cleanup(func() { _ = c.Close() })
 	return c, newPeer(t, far)
+}
+
+// onlyMem skips a test in lock-step on the wires that are never in it.
+func onlyMem(t *testing.T, w wire, lockstep bool) {
+	t.Helper()
+	if lockstep && w.name != memPipe.name {
+		t.Skip("the wire " + w.name + " is never in lock-step")
+	}
 }
 
 // says reports what a client says if it is not this.

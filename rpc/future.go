@@ -68,10 +68,11 @@ func (f *pending[R]) deliver(a answer) {
 // expired is called when ctx has ended.
 func (f *pending[R]) expired() {
 	c := f.client
+	outcome := c.s.revoke(f.ctx, f.waiter.id)
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
-		outcome := c.takeBack(noWait, &f.waiter)
 		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.ctx)})
+		c.takeBack(noWait, &f.waiter)
 	}
 }
 
@@ -81,6 +82,7 @@ func (f *pending[R]) cancelled(error) {
 	if unwatch := f.unwatch.Load(); unwatch != nil {
 		(*unwatch)()
 	}
+	_ = c.s.revoke(f.ctx, f.waiter.id) // the future has its error
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
 		c.takeBack(noWait, &f.waiter)

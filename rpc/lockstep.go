@@ -92,7 +92,7 @@ func (l *lockstep) Send(ctx context.Context, m *transport.Message) error {
 	if err := l.register(t); err != nil {
 		return l.opError("send", err, false)
 	}
-	t.done = l.pool.Do(ctx, t)
+	t.done = l.pool.Do(t.until(ctx), t)
 	if _, err, complete := t.done.TryGet(); complete && err != nil && t.takeBack() {
 		l.forget(t)
 		return l.opError("send", l.why(err), false)
@@ -139,6 +139,7 @@ func (l *lockstep) over(t *turn, err error) {
 
 // forget forgets a turn that is over.
 func (l *lockstep) forget(t *turn) {
+	t.unwatch()
 	t.gone()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -255,11 +256,9 @@ func (l *lockstep) why(err error) error {
 	if errors.Is(err, queue.ErrClosed) {
 		return context.Cause(l.ctx)
 	}
-	if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, queue.ErrNotSent) {
-		for _, e := range both.Unwrap() {
-			if !errors.Is(e, queue.ErrNotSent) {
-				return e
-			}
+	for _, of := range []error{queue.ErrNotSent, queue.ErrCanceled} {
+		if both, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(both.Unwrap()[0], of) {
+			err = both.Unwrap()[len(both.Unwrap())-1]
 		}
 	}
 	return err

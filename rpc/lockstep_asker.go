@@ -46,6 +46,7 @@ func (a *asker) Exchange(ctx context.Context, t *turn) (struct{}, error) {
 		return struct{}{}, err
 	}
 	a.useful.Store(true)
+	t.unwatch()
 	return struct{}{}, a.l.s.answeredTurn(t, m)
 }
 

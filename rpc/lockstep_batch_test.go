@@ -13,7 +13,7 @@ import (
 // lacks.
 func TestLockstepBatchPeers(t *testing.T) {
 	const one, two = `{"jsonrpc":"2.0","id":1,"result":"one"}`, `{"jsonrpc":"2.0","id":2,"result":"two"}`
-	const refusal = `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches here"}}`
+	const refusal = `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"it went wrong"}}`
 	for _, r := range []struct {
 		name     string
 		answers  []string
@@ -28,7 +28,7 @@ func TestLockstepBatchPeers(t *testing.T) {
 		{"without one", []string{"[" + one + "]"}, nil, rpc.ErrNoAnswer, 0, 1, 0},
 		{"one message for each call, as OpenDaylight has it", []string{one, two}, nil, rpc.ErrNoAnswer, 0, 1, 1},
 		{"twice", []string{"[" + one + "," + two + "]", "[" + one + "," + two + "]"}, nil, nil, 0, 1, 1},
-		{"as a whole", []string{refusal}, nil, nil, rpc.CodeInvalidRequest, 0, 0},
+		{"as a whole", []string{refusal}, nil, nil, rpc.CodeInternal, 0, 0},
 		{"with nothing", []string{""}, rpc.ErrBadAnswer, rpc.ErrBadAnswer, 0, 1, 0},
 	} {
 		t.Run(r.name, func(t *testing.T) {

@@ -185,6 +185,40 @@ func TestLockstepCausesKeepApart(t *testing.T) {
 	})
 }
 
+// TestLockstepEndAfterAnswer: a ctx that ends as soon as the answer is there does no
+// harm to the connection.
+func TestLockstepEndAfterAnswer(t *testing.T) {
+	c := serveReq(t, stepMux(newGate()), nil).dialReq(&rpc.ClientOptions{Conns: 4})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				ctx, cancel := context.WithCancel(t.Context())
+				var b rpc.Batch
+				rpc.Add[any](&b, "Echo", []int{n})
+				for _, err := range []error{
+					c.Call(ctx, "Echo", []int{n}, nil), c.Notify(ctx, "Echo", []int{n}), second(rpc.Go[any](ctx, c, "Echo", []int{n}).Get(ctx)), c.Do(ctx, &b),
+				} {
+					if err != nil {
+						t.Errorf("call = %v, want nil", err)
+					}
+				}
+				call(ctx, t, c)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	wantReplaced(t, c, 0)
+}
+
+func call(ctx context.Context, t *testing.T, c *rpc.Client) {
+	t.Helper()
+	if err := c.Call(ctx, "Echo", nil, nil); err != nil {
+		t.Errorf("Call = %v, want nil", err)
+	}
+}
+
 // TestLockstepServerIsTold: the handler of a call that nobody waits for any more
 // is told, by the end of its connection.
 func TestLockstepServerIsTold(t *testing.T) {

@@ -36,6 +36,16 @@ func (m mute) Send(context.Context, *transport.Message) error {
 	}
 }
 
+// revoke says what is known of the calls of the message whose first call is id,
+// whose caller gives up. In lock-step it ends their exchange. It comes before they
+// are abandoned: if the exchange has ended by then, they have been told.
+func (s *session) revoke(ctx context.Context, id uint64) Outcome {
+	if s.lockstep == nil {
+		return Unknown
+	}
+	return s.lockstep.takeBack(ctx, id)
+}
+
 // silent closes the account of a message to which there is nothing to say, and of
 // the n requests in it that were admitted. Where every message wants an answer it
 // gets an empty one.

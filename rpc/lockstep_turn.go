@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,9 +19,10 @@ type turn struct {
 	id   uint64 // of its first call, 0 if it has none
 	done *queue.Future[struct{}]
 
-	phase atomic.Int32
-	left  chan struct{} // closed when it has left, or will not
-	once  sync.Once
+	unwatch func() bool // from when on the end of the call's ctx is none of the exchange
+	phase   atomic.Int32
+	left    chan struct{} // closed when it has left, or will not
+	once    sync.Once
 }
 
 // The phases of a turn.
@@ -32,9 +34,21 @@ const (
 
 // newTurn copies m, which its sender wants back.
 func newTurn(m *transport.Message) *turn {
-	t := &turn{msg: *m, id: m.CorrelationID.Number(), left: make(chan struct{})}
+	t := &turn{msg: *m, id: m.CorrelationID.Number(), left: make(chan struct{}), unwatch: func() bool { return true }}
 	t.msg.Body, t.msg.Headers = slices.Clone(m.Body), slices.Clone(m.Headers)
 	return t
+}
+
+// until returns the context of the exchange. It ends with ctx, but not after the
+// answer: who has it may end ctx before the exchange is over, which would cost the
+// connection.
+func (t *turn) until(ctx context.Context) context.Context {
+	if ctx.Done() == nil {
+		return ctx
+	}
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	t.unwatch = context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return own
 }
 
 // leave reports whether the message may leave, which then counts as done.
