@@ -255,8 +255,8 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 		c.s.calls.abandon(w)
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
-	if c.gathers() {
-		c.s.gather.add(out, w, epoch)
+	if c.gathers() && len(out.msg.Headers) == 0 { // which would count for the others, too
+		c.s.gather.add(ctx, out, w, epoch)
 		return nil
 	}
 	defer out.free()

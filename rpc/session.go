@@ -102,6 +102,9 @@ func (s *session) end(err error) {
 	s.receiving.close()
 	s.cancel(err)
 	s.calls.close(err)
+	if s.gather != nil {
+		s.gather.end()
+	}
 	s.lanes.close(err)
 	s.late.end()
 	s.parked.wg.Wait()
