@@ -159,9 +159,15 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		return
 	}
 	r.route()
-	err := s.serving.admit(1, r.exempt(), m.Unsettled())
+	err := queue.ErrFull
+	if r.lane != nil {
+		err = s.serving.admit(1, r.exempt(), m.Unsettled())
+	}
 	if err == nil {
 		s.enroll(r)
+		if s.parked.follows(m, r.lane, r) {
+			return
+		}
 		if r.method.quick() && at.serve(r, r) {
 			return
 		}
@@ -173,13 +179,18 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		s.serving.unexempt(r.exempt())
 		s.serving.done(1)
 	}
+	forgone := r.forgone(err)
 	r.leave()
-	if m.Unsettled() {
+	if m.Unsettled() && !forgone {
 		return // whoever is next will get it
 	}
 	if msg.Kind == envelope.Notification {
 		s.drop(msg.Method, err)
-		s.settle(m, transport.Released)
+		outcome := transport.Released
+		if forgone {
+			outcome = transport.Accepted
+		}
+		s.settle(m, outcome)
 		return
 	}
 	s.refuse(m, msg.ID, refusal(err))
