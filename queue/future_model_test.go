@@ -21,8 +21,7 @@ import (
 // after each step against what its parents, and those that say they completed it,
 // make of it. POLYPORT_LONG=1 makes it 100,000 trees.
 func TestFutureModel(t *testing.T) {
-	long(t)
-	synctest.Test(t, func(t *testing.T) {
+	checks(t, func(t *testing.T) {
 		rapid.Check(inBubble{t}, func(rt *rapid.T) {
 			m := new(futureModel)
 			m.promise(rt)
