@@ -206,7 +206,7 @@ func (m *model) unit(l *modelLane, n int) *modelUnit {
 	u := &modelUnit{lane: l}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	for range n {
-		j := m.job(l, u.ctx, u.cancel)
+		j := m.job(u.ctx, u.cancel, l)
 		j.unit = u
 		u.jobs = append(u.jobs, j)
 	}
@@ -214,7 +214,7 @@ func (m *model) unit(l *modelLane, n int) *modelUnit {
 	return u
 }
 
-func (m *model) job(l *modelLane, ctx context.Context, cancel context.CancelFunc) *modelJob {
+func (m *model) job(ctx context.Context, cancel context.CancelFunc, l *modelLane) *modelJob {
 	j := &modelJob{m: m, lane: l, seq: len(m.jobs), ctx: ctx, cancel: cancel, hold: make(chan struct{})}
 	m.jobs = append(m.jobs, j)
 	l.jobs = append(l.jobs, j)
@@ -271,7 +271,7 @@ func (m *model) runHere(rt *rapid.T) {
 		cancel()
 	}
 	m.mu.Lock()
-	j := m.job(l, ctx, cancel)
+	j := m.job(ctx, cancel, l)
 	want := ctx.Err() == nil && !l.closed && !m.closing && l.waiting() == 0 && l.mayStart() && m.running < m.o.Workers
 	for _, u := range l.units {
 		want = want && u.done

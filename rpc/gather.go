@@ -144,7 +144,7 @@ func (g *gather) next() []gathered {
 	}
 	room := mostBytes
 	if limit := g.c.s.conn.Info().Limits.Message; limit > 0 {
-		room = min(room, int(limit))
+		room = min(room, limit)
 	}
 	n, size := 0, len("[")
 	for n < min(len(g.waiting), g.most) {

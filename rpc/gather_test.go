@@ -18,12 +18,11 @@ import (
 // only tries fails then, and one that waits goes on when it is opened.
 type sluice struct {
 	*fakeConn
-	mu      sync.Mutex // protects the fields below
-	shut    chan struct{}
-	err     error // what Sends that waited return
-	sent    []string
-	to      []string
-	waiting int
+	mu   sync.Mutex // protects the fields below
+	shut chan struct{}
+	err  error // what Sends that waited return
+	sent []string
+	to   []string
 }
 
 func newSluice() *sluice {
