@@ -37,6 +37,7 @@ func TestFutureModel(t *testing.T) {
 				"ActAll":  func(rt *rapid.T) { m.act(rt, rapid.IntRange(2, 6).Draw(rt, "at once")) },
 				"Get":     m.get,
 				"Open":    m.open,
+				"Hook":    m.hook,
 				"Sleep":   func(*rapid.T) { time.Sleep(time.Second) },
 			})
 		})
@@ -51,13 +52,15 @@ type treeFuture interface {
 
 // A node is one future of the tree and what is known of it.
 type node struct {
-	kind    string
-	f       treeFuture
-	try     func() (any, error, bool)
-	await   func(context.Context) (any, error)
-	p       *queue.Promise[int] // of kind promise
-	ints    *queue.Future[int]  // nil for futures of other types
-	parents []*node
+	kind  string
+	f     treeFuture
+	try   func() (any, error, bool)
+	await func(context.Context) (any, error)
+	p     *queue.Promise[int] // of kind promise
+	// registered is how many hooks it has been given.
+	registered int
+	ints       *queue.Future[int] // nil for futures of other types
+	parents    []*node
 
 	// what its function does, if it has one: 0 returns, 1 fails, 2 panics
 	mode int
@@ -116,12 +119,22 @@ func (m *futureModel) promise(*rapid.T) {
 	p := queue.NewPromise[int]()
 	n := nodeOf("promise", p.Future())
 	n.p = p
-	p.OnCancel(func(cause error) {
+	n.hook()
+	m.nodes = append(m.nodes, n)
+}
+
+// hook adds a hook to a promise, in whatever state it is.
+func (m *futureModel) hook(rt *rapid.T) {
+	rapid.SampledFrom(slices.DeleteFunc(slices.Clone(m.nodes), func(n *node) bool { return n.p == nil })).Draw(rt, "promise").hook()
+}
+
+func (n *node) hook() {
+	n.registered++
+	n.p.OnCancel(func(cause error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.hooks = append(n.hooks, cause)
 	})
-	m.nodes = append(m.nodes, n)
 }
 
 // parent draws a future of an int.
@@ -316,8 +329,12 @@ func (n *node) explain(val any, err error, done bool) string {
 	}
 	canceled := len(n.wins) == 1 && n.wins[0].canceled
 	if n.p != nil {
-		if hooks := len(n.hooks); canceled != (hooks == 1) || canceled && !errors.Is(n.hooks[0], n.wins[0].err) {
-			return fmt.Sprintf("and its hook was called with %v", n.hooks)
+		want := []error(nil)
+		if canceled {
+			want = slices.Repeat([]error{n.wins[0].err}, n.registered)
+		}
+		if !slices.Equal(n.hooks, want) {
+			return fmt.Sprintf("and its %d hooks were called with %v", n.registered, n.hooks)
 		}
 	}
 	switch {
