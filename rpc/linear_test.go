@@ -339,7 +339,8 @@ func TestLinearizable(t *testing.T) {
 			for name, tr := range transports {
 				t.Run(name, func(t *testing.T) {
 					cl := newCluster(t, tr, &registers{torn: tt.torn}, tt.o)
-					for i := range histories(t) {
+					n := histories(t)
+					for i := range n {
 						if all := cl.history(t, tt.o.ordered); !isLegal(t, all) {
 							for _, op := range all {
 								t.Logf("%d to %d: %+v", op.Call, op.Return, op.Input)
@@ -349,7 +350,8 @@ func TestLinearizable(t *testing.T) {
 					}
 					t.Logf("%d answered, %d not sent, %d unknown; %d connections", cl.counts[rpc.Answered].n(),
 						cl.counts[rpc.NotSent].n(), cl.counts[rpc.Unknown].n(), cl.faults.n())
-					if cl.counts[rpc.Unknown].n() == 0 || cl.counts[rpc.NotSent].n() == 0 || tt.o.cut && cl.faults.n() <= clusterSize {
+					notSent := cl.counts[rpc.NotSent].n() > 0 || n < 1000 // they are rare
+					if cl.counts[rpc.Unknown].n() == 0 || !notSent || tt.o.cut && cl.faults.n() <= clusterSize {
 						t.Error("want some unknown, some not sent, and connections to fail where they are to")
 					}
 				})
