@@ -77,7 +77,8 @@ func (l *Lane) SubmitAll(ctx context.Context, jobs []Job) error {
 
 // SubmitWait is [Lane.SubmitAll] under the policy [Block], whichever the queue
 // has: for work that its sender counts as under way, so that nothing is gained
-// by refusing it.
+// by refusing it. While it waits, jobs that come to the lane later do not get
+// ahead of it: under the policies that do not wait they are refused.
 func (l *Lane) SubmitWait(ctx context.Context, jobs []Job) error {
 	if len(jobs) == 0 {
 		return nil
@@ -149,7 +150,7 @@ func (l *Lane) overflow(ctx context.Context, jobs []Job, p Policy) error {
 	switch {
 	case l.fits(n):
 		l.push(ctx, jobs)
-	case p == DropOldest && need <= l.waiting:
+	case p == DropOldest && need <= l.waiting && l.blocked.head == nil:
 		old = l.detach(need, &q.count.dropped)
 		l.push(ctx, jobs)
 	case p == Block || p == BlockFor:

@@ -3,6 +3,9 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -16,9 +19,9 @@ import (
 
 // TestModel drives a queue with random steps and holds it, after each, against
 // the rules that its documentation states. Every step is followed until all is
-// at rest, so the rules can be exact.
+// at rest, so the rules can be exact. POLYPORT_LONG=1 makes it 100,000 queues.
 func TestModel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	checks(t, func(t *testing.T) {
 		rapid.Check(inBubble{t}, func(rt *rapid.T) {
 			m := newModel(rt)
 			defer m.tidy()
@@ -27,6 +30,9 @@ func TestModel(t *testing.T) {
 				"NewLane":   m.newLane,
 				"Submit":    m.submit,
 				"SubmitAll": m.submitAll,
+				"Wait":      m.submitWait,
+				"RunHere":   m.runHere,
+				"Close":     m.close,
 				"Finish":    m.finish,
 				"Pause":     m.pause,
 				"Resume":    m.resume,
@@ -37,6 +43,27 @@ func TestModel(t *testing.T) {
 			m.end(rt)
 		})
 	})
+}
+
+// checks runs f in a bubble, in which it may call rapid.Check. That does what its
+// flag -rapid.checks says, 100 by default, or with POLYPORT_LONG=1 comes to 100,000
+// in all: ten bubbles of 10,000, as rapid ends after a day, which is short in
+// virtual time.
+func checks(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv("POLYPORT_LONG") != "1" {
+		synctest.Test(t, f)
+		return
+	}
+	count := flag.Lookup("rapid.checks").Value
+	before := count.String()
+	t.Cleanup(func() { _ = count.Set(before) })
+	if err := count.Set("10000"); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		synctest.Test(t, f)
+	}
 }
 
 // inBubble keeps rapid from asking for the test's deadline, which a bubble has
@@ -50,13 +77,15 @@ const (
 	ended
 	dropped
 	refused
+	declined // by RunHere
 )
 
 // A modelJob waits in Run until it is told to end.
 type modelJob struct {
 	m      *model
 	lane   *modelLane
-	seq    int // in the order of the calls of Submit
+	unit   *modelUnit // nil for one of RunHere
+	seq    int        // in the order of the calls of Submit
 	ctx    context.Context
 	cancel context.CancelFunc
 	hold   chan struct{}
@@ -123,6 +152,7 @@ type modelUnit struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	jobs   []*modelJob
+	wait   bool // by SubmitWait
 	done   bool
 }
 
@@ -135,6 +165,8 @@ type model struct {
 	running int
 	step    int
 	faults  []string
+	closing bool
+	closed  bool // Close has returned
 }
 
 func (m *model) fault(s string) { m.faults = append(m.faults, s) }
@@ -174,13 +206,19 @@ func (m *model) unit(l *modelLane, n int) *modelUnit {
 	u := &modelUnit{lane: l}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	for range n {
-		j := &modelJob{m: m, lane: l, seq: len(m.jobs), ctx: u.ctx, cancel: u.cancel, hold: make(chan struct{})}
+		j := m.job(u.ctx, u.cancel, l)
+		j.unit = u
 		u.jobs = append(u.jobs, j)
-		m.jobs = append(m.jobs, j)
-		l.jobs = append(l.jobs, j)
 	}
 	l.units = append(l.units, u)
 	return u
+}
+
+func (m *model) job(ctx context.Context, cancel context.CancelFunc, l *modelLane) *modelJob {
+	j := &modelJob{m: m, lane: l, seq: len(m.jobs), ctx: ctx, cancel: cancel, hold: make(chan struct{})}
+	m.jobs = append(m.jobs, j)
+	l.jobs = append(l.jobs, j)
+	return j
 }
 
 // answer takes note of what Submit returned. A job may have gone further by
@@ -213,6 +251,60 @@ func (m *model) submitAll(rt *rapid.T) {
 		jobs[i] = j
 	}
 	go func() { m.answer(u, u.lane.l.SubmitAll(u.ctx, jobs)) }()
+}
+
+func (m *model) submitWait(rt *rapid.T) {
+	u := m.unit(m.lane(rt), rapid.IntRange(1, m.o.Depth+1).Draw(rt, "n"))
+	u.wait = true
+	jobs := make([]queue.Job, len(u.jobs))
+	for i, j := range u.jobs {
+		jobs[i] = j
+	}
+	go func() { m.answer(u, u.lane.l.SubmitWait(u.ctx, jobs)) }()
+}
+
+// runHere knows whether the job is to start, as all is at rest.
+func (m *model) runHere(rt *rapid.T) {
+	l := m.lane(rt)
+	ctx, cancel := context.WithCancel(context.Background())
+	if rapid.IntRange(0, 5).Draw(rt, "ended") == 0 {
+		cancel()
+	}
+	m.mu.Lock()
+	j := m.job(ctx, cancel, l)
+	want := ctx.Err() == nil && !l.closed && !m.closing && l.waiting() == 0 && l.mayStart() && m.running < m.o.Workers
+	for _, u := range l.units {
+		want = want && u.done
+	}
+	m.mu.Unlock()
+	go func() {
+		got := l.l.RunHere(ctx, j)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if got != want {
+			m.fault(fmt.Sprintf("RunHere = %v, want %v", got, want))
+		}
+		if !got {
+			j.state = declined
+		}
+	}()
+}
+
+// close closes the queue while others submit.
+func (m *model) close(rt *rapid.T) {
+	if m.closing || rapid.IntRange(0, 7).Draw(rt, "really") > 0 {
+		rt.SkipNow()
+	}
+	m.closing = true
+	go func() {
+		err := m.q.Close(context.Background())
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.closed = true
+		if err != nil {
+			m.fault("Close: " + err.Error())
+		}
+	}()
 }
 
 // pick draws a job in one of the states.
@@ -298,7 +390,7 @@ func (m *model) check(rt *rapid.T) {
 func (m *model) checkJobs(rt *rapid.T) {
 	for _, j := range m.jobs {
 		want := map[int][2]int{
-			offered: {0, 0}, accepted: {0, 0}, refused: {0, 0}, running: {1, 0}, ended: {1, 0}, dropped: {0, 1},
+			offered: {0, 0}, accepted: {0, 0}, refused: {0, 0}, declined: {0, 0}, running: {1, 0}, ended: {1, 0}, dropped: {0, 1},
 		}[j.state]
 		if got := [2]int{j.runs, j.drops}; got != want {
 			rt.Errorf("job %d: runs and drops = %v, want %v", j.seq, got, want)
@@ -309,6 +401,20 @@ func (m *model) checkJobs(rt *rapid.T) {
 		if j.state == accepted && j.lane.closed {
 			rt.Errorf("job %d waits in a closed lane", j.seq)
 		}
+		if j.state == refused && !m.refusalOK(j) {
+			rt.Errorf("job %d refused with %v", j.seq, j.err)
+		}
+	}
+}
+
+func (m *model) refusalOK(j *modelJob) bool {
+	switch {
+	case errors.Is(j.err, queue.ErrClosed):
+		return j.lane.closed || m.closing
+	case errors.Is(j.err, queue.ErrFull):
+		return len(j.unit.jobs) > j.lane.depth || m.o.Policy != queue.Block && !j.unit.wait
+	default:
+		return errors.Is(j.err, context.Canceled) && j.ctx.Err() != nil
 	}
 }
 
@@ -349,7 +455,7 @@ func (m *model) checkCounts(rt *rapid.T) {
 	}
 	for _, j := range m.jobs {
 		switch j.state {
-		case offered:
+		case offered, declined:
 		case refused:
 			rej++
 		default:
@@ -362,6 +468,9 @@ func (m *model) checkCounts(rt *rapid.T) {
 	}
 	if sum := s.Done + s.Dropped + s.Expired + uint64(s.Waiting+s.Running); sum != s.Accepted {
 		rt.Errorf("Stats() = %+v, of which the parts add up to %d", s, sum)
+	}
+	if rest := waiting + m.running; m.closing && m.closed != (rest == 0) {
+		rt.Errorf("Close has returned: %v, with %d jobs left", m.closed, rest)
 	}
 	if waiting > m.o.Depth || m.running > m.o.Workers {
 		rt.Errorf("%d jobs wait and %d run, in a queue of %d and %d", waiting, m.running, m.o.Depth, m.o.Workers)
@@ -435,10 +544,10 @@ func (m *model) checkBlocked(rt *rapid.T) {
 		switch {
 		case u.ctx.Err() != nil:
 			rt.Errorf("a submitter is blocked whose context has ended")
-		case m.o.Policy == queue.Reject || m.o.Policy == queue.DropOldest:
+		case !u.wait && (m.o.Policy == queue.Reject || m.o.Policy == queue.DropOldest):
 			rt.Errorf("a submitter is blocked under %v", m.o.Policy)
-		case u.lane.closed:
-			rt.Errorf("a submitter is blocked in a closed lane")
+		case u.lane.closed || m.closing:
+			rt.Errorf("a submitter is blocked where all is closed")
 		case u.lane.waiting()+n > u.lane.depth:
 		case n == 1 && u.lane.waiting() == 0 && u.lane.mayStart() && m.running < m.o.Workers:
 			rt.Errorf("a submitter is blocked whose job could start")
@@ -481,7 +590,7 @@ func (m *model) end(rt *rapid.T) {
 	}
 	m.tidy()
 	for _, j := range m.jobs {
-		if runs, drops := j.runs, j.drops; runs+drops != 1 && j.state != refused {
+		if runs, drops := j.runs, j.drops; runs+drops != 1 && j.state != refused && j.state != declined {
 			rt.Errorf("job %d: %d runs and %d drops, want one in all", j.seq, runs, drops)
 		}
 		if !gently && j.state == accepted {

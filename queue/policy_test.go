@@ -434,3 +434,25 @@ func TestSubmitWaitWaitsUnderEveryPolicy(t *testing.T) {
 		})
 	}
 }
+
+// TestIssueDropOldestOvertakesNobody: a job that took the place of an older one got
+// ahead of those that waited for a place with SubmitWait.
+func TestIssueDropOldestOvertakesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr trace
+		q := queue.New(&queue.Options{Depth: 2, Workers: 1, Policy: queue.DropOldest})
+		l := q.Lane(nil)
+		first := tr.held("first")
+		submit(t, l, first, tr.job("a"), tr.job("b"))
+		waited := make(chan error, 1)
+		go func() { waited <- l.SubmitWait(t.Context(), []queue.Job{tr.job("patient")}) }()
+		synctest.Wait()
+		isErr(t, "Submit", l.Submit(t.Context(), tr.job("hasty")), queue.ErrFull)
+		first.release()
+		tr.want(t, "released", "run first", "run a", "run b", "run patient")
+		if err := <-waited; err != nil {
+			t.Errorf("SubmitWait = %v, want nil", err)
+		}
+		closeNow(t, q)
+	})
+}

@@ -93,6 +93,9 @@ func (b *batchAnswer) admit(jobs []queue.Job, at *place) {
 			b.scatter(jobs)
 			return
 		}
+		if s.parked.follows(b.message, lane, jobs...) {
+			return
+		}
 		if quick(jobs) && at.serve(s.ctx, &allHere{jobs: jobs}) {
 			return
 		}
@@ -126,7 +129,7 @@ func (b *batchAnswer) route(jobs []queue.Job) (lane *queue.Lane, exempt int) {
 		r := j.(*request)
 		r.route()
 		exempt += r.exempt()
-		if lane != nil && r.lane != lane {
+		if r.lane == nil || lane != nil && r.lane != lane {
 			one = false
 		}
 		lane = r.lane
@@ -141,7 +144,13 @@ func (b *batchAnswer) route(jobs []queue.Job) (lane *queue.Lane, exempt int) {
 func (b *batchAnswer) scatter(jobs []queue.Job) {
 	for _, j := range jobs {
 		r := j.(*request)
-		err := r.lane.Submit(r, r)
+		err := queue.ErrFull
+		if r.lane != nil {
+			if b.session.parked.follows(b.message, r.lane, r) {
+				continue
+			}
+			err = r.lane.Submit(r, r)
+		}
 		if err == nil || b.session.parked.takes(b.message, err, r.lane, r) {
 			continue
 		}

@@ -164,17 +164,6 @@ func (c *calls) forget(w *waiter) {
 	}
 }
 
-// fail gives those of ws that still wait an error as their answer.
-func (c *calls) fail(err error, o Outcome, ws ...*waiter) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, w := range ws {
-		if c.waiting[w.id] == w {
-			c.settle(w, answer{err: err, outcome: o})
-		}
-	}
-}
-
 // settle gives a waiter its answer. It needs mu.
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)

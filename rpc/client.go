@@ -227,8 +227,8 @@ func (c *Client) send(ctx context.Context, w *waiter, x *Invocation, method stri
 	case err != nil:
 		out.free()
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
-	case w.talk == nil && c.gathers():
-		c.s.gather.add(out, w, epoch)
+	case w.talk == nil && c.gathers() && len(out.msg.Headers) == 0: // which would count for the others, too
+		c.s.gather.add(ctx, out, w, epoch)
 		return nil
 	}
 	defer out.free()

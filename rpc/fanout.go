@@ -117,5 +117,13 @@ func (c *Client) exchange(ctx context.Context, x *Invocation, method string, par
 		e, _ := err.(*CallError)
 		return answer{err: e.Err, outcome: e.Outcome}
 	}
-	return c.await(ctx, w)
+	metadata := w.metadata
+	a := c.await(ctx, w)
+	if metadata && a.fault != nil {
+		_ = c.s.learn(decodeError(c.s.codec, a.fault), func() error {
+			a = c.exchange(ctx, x, method, params)
+			return c.decode(a, method, nil)
+		})
+	}
+	return a
 }

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"runtime"
 	"sync"
@@ -15,11 +17,17 @@ import (
 type gather struct {
 	c    *Client
 	most int
+	wg   sync.WaitGroup // of goroutines that send
 
 	mu      sync.Mutex // protects the fields below
 	waiting []gathered
 	sending bool
+	over    bool // the connection has ended
 }
+
+// mostBytes is how large requests together may be: large ones gain nothing by
+// company, and what each limit allows alone must not become too large.
+const mostBytes = 64 << 10
 
 // gathered is a request that waits to be sent.
 type gathered struct {
@@ -29,13 +37,14 @@ type gathered struct {
 	epoch uint64
 }
 
-// gathers reports whether c's calls are packed into batches.
+// gathers reports whether c's calls are packed into batches. Those of a client
+// that calls back over the same connection may have another destination.
 func (c *Client) gathers() bool {
-	return c.s.gather != nil && c.s.lockstep == nil && c.s.mostBatch.Load() != 1
+	return c.s.gather != nil && c.s.gather.c == c && c.s.lockstep == nil && c.s.mostBatch.Load() != 1
 }
 
 // add sends a request with others. What becomes of it its waiter is told.
-func (g *gather) add(out *outgoing, w *waiter, epoch uint64) {
+func (g *gather) add(ctx context.Context, out *outgoing, w *waiter, epoch uint64) {
 	id := g.c.s.calls.mark(w)
 	g.mu.Lock()
 	g.waiting = append(g.waiting, gathered{out: out, w: w, id: id, epoch: epoch})
@@ -44,13 +53,14 @@ func (g *gather) add(out *outgoing, w *waiter, epoch uint64) {
 	g.mu.Unlock()
 	if lead {
 		runtime.Gosched()
-		g.drain()
+		g.drain(func() bool { return len(w.ready) > 0 || ctx.Err() != nil })
 	}
 }
 
 // drain sends all that waits. If there is no room it leaves that to a goroutine
-// that waits for some.
-func (g *gather) drain() {
+// that waits for some, and the rest to one when enough says so: a caller must not
+// be kept from its answer by sending for others, who may come without end.
+func (g *gather) drain(enough func() bool) {
 	for {
 		part := g.next()
 		if part == nil {
@@ -62,17 +72,65 @@ func (g *gather) drain() {
 		}
 		err := g.c.s.conn.Send(noWait, &m.out.msg)
 		if errors.Is(err, transport.ErrBusy) {
-			go g.wait(m)
+			g.spawn(func() { g.wait(m) })
 			return
 		}
 		g.sent(m, err)
+		if enough() {
+			if !g.rest() {
+				g.spawn(func() { g.drain(never) })
+			}
+			return
+		}
 	}
+}
+
+func never() bool { return false }
+
+// spawn runs f on a goroutine of its own, or here when the connection has ended,
+// and nothing waits for room any more.
+func (g *gather) spawn(f func()) {
+	g.mu.Lock()
+	over := g.over
+	if !over {
+		g.wg.Add(1)
+	}
+	g.mu.Unlock()
+	if over {
+		f()
+		return
+	}
+	go func() {
+		defer g.wg.Done()
+		f()
+	}()
+}
+
+// end returns when no goroutine sends any more. It is for when the connection has
+// ended.
+func (g *gather) end() {
+	g.mu.Lock()
+	g.over = true
+	g.mu.Unlock()
+	g.wg.Wait()
+}
+
+// rest reports whether nothing waits, and if so has the next one to come send
+// again.
+func (g *gather) rest() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 {
+		return false
+	}
+	g.waiting, g.sending = nil, false
+	return true
 }
 
 // wait sends m when there is room, and goes on with what has come meanwhile.
 func (g *gather) wait(m *packed) {
 	g.sent(m, g.c.s.conn.Send(g.c.s.ctx, &m.out.msg))
-	g.drain()
+	g.drain(never)
 }
 
 // next takes as much as goes into one message; nil when there is nothing, and the
@@ -80,10 +138,20 @@ func (g *gather) wait(m *packed) {
 func (g *gather) next() []gathered {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(len(g.waiting), g.most)
-	if n == 0 {
+	if len(g.waiting) == 0 {
 		g.waiting, g.sending = nil, false
 		return nil
+	}
+	room := mostBytes
+	if limit := g.c.s.conn.Info().Limits.Message; limit > 0 {
+		room = min(room, limit)
+	}
+	n, size := 0, len("[")
+	for n < min(len(g.waiting), g.most) {
+		if size += len(g.waiting[n].out.msg.Body) + len(","); n > 0 && size > room {
+			break
+		}
+		n++
 	}
 	part := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
@@ -94,20 +162,21 @@ func (g *gather) next() []gathered {
 type packed struct {
 	out   *outgoing
 	ws    []*waiter
-	epoch uint64 // the oldest
+	ids   []uint64 // of ws
+	epoch uint64   // the oldest
 }
 
 // pack makes one message of the requests that are still wanted, or returns nil if
 // none is.
 func (g *gather) pack(part []gathered) *packed {
-	m := &packed{epoch: part[0].epoch}
+	m := new(packed)
 	group := g.c.s.calls.join(part)
 	for i, p := range part {
 		switch {
 		case p.w == nil: // given up meanwhile
 			p.out.free()
 		case m.out == nil:
-			m.out, m.ws = p.out, append(m.ws, p.w)
+			m.out, m.ws, m.epoch = p.out, append(m.ws, p.w), p.epoch
 		default:
 			if len(m.ws) == 1 {
 				m.out.msg.Body = append(m.out.msg.Body, 0)
@@ -117,6 +186,9 @@ func (g *gather) pack(part []gathered) *packed {
 			m.out.msg.Body = append(append(m.out.msg.Body, ','), p.out.msg.Body...)
 			m.ws = append(m.ws, p.w)
 			p.out.free()
+		}
+		if p.w != nil {
+			m.ids = append(m.ids, p.id)
 		}
 		part[i] = gathered{}
 	}
@@ -133,13 +205,29 @@ func (g *gather) pack(part []gathered) *packed {
 // sent tells those who wait what became of their message.
 func (g *gather) sent(m *packed, err error) {
 	defer m.out.free()
-	calls := &g.c.s.calls
-	if err == nil {
-		calls.sent(m.epoch, m.ws...)
-		return
+	var failure *CallError
+	if err != nil {
+		failure = g.c.s.failed("batch", err)
 	}
-	e := g.c.s.failed("batch", err)
-	calls.fail(e.Err, e.Outcome, m.ws...)
+	g.c.s.calls.sentTogether(m, failure)
+}
+
+// sentTogether is sent for the calls of a message, or fails them. A waiter whose
+// call was taken back meanwhile may serve another call, which is none of ours.
+func (c *calls) sentTogether(m *packed, failure *CallError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, w := range m.ws {
+		switch {
+		case c.waiting[m.ids[i]] != w:
+		case failure != nil:
+			c.settle(w, answer{err: failure.Err, outcome: failure.Outcome})
+		case c.epoch != m.epoch:
+			c.settle(w, answer{err: cmp.Or(c.closed, c.lost), outcome: Unknown})
+		default:
+			w.sent = true
+		}
+	}
 }
 
 // mark notes that w's request is yet to be sent, with others.

@@ -18,7 +18,8 @@ type ServiceOptions struct {
 	// the whole connection does, its other services included.
 	Queue *queue.Options
 	// InFlight is how many requests of one connection may wait for the service.
-	// They do not count towards [Limits].InFlight. Zero means the same number.
+	// They do not count towards [Limits].InFlight. With a Key those that run count
+	// as well. Zero means the same number.
 	InFlight int
 	// Width is how many handlers may run at once for one connection. Zero means
 	// that of [ServerOptions].
@@ -99,7 +100,8 @@ func (m *method) keyOf(name string, params []byte) (value []byte) {
 	return value
 }
 
-// route finds the lane by which r goes to its handler.
+// route finds the lane by which r goes to its handler, or none if its peer has too
+// many under way there.
 func (r *request) route() {
 	r.lane = r.session.lanes.common
 	s := r.session.lanes.service(r.method)
@@ -110,6 +112,12 @@ func (r *request) route() {
 	if s.key == "" {
 		r.lane = r.session.lanes.of(s)
 		return
+	}
+	if !r.message.Unsettled() { // their number is bounded elsewhere
+		if r.counted = r.session.lanes.enter(s); !r.counted {
+			r.lane = nil
+			return
+		}
 	}
 	r.keyed = s.enter(r.method.keyOf(s.key, r.msg.Params))
 	r.lane = r.keyed.Lane
@@ -122,5 +130,9 @@ func (r *request) leave() {
 	if r.keyed != nil {
 		r.service.leave(r.keyed)
 		r.keyed = nil
+	}
+	if r.counted {
+		r.session.lanes.leave(r.service)
+		r.counted = false
 	}
 }

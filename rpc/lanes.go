@@ -16,6 +16,7 @@ type lanes struct {
 
 	mu     sync.Mutex // protects the fields below
 	own    map[*service]*queue.Lane
+	keyed  map[*service]int // requests under way that go by keys, whose lanes are everybody's
 	paused bool
 	closed bool
 }
@@ -82,4 +83,26 @@ func (l *lanes) close(err error) {
 	for _, lane := range l.all(func() { l.closed = true }) {
 		lane.Close(err)
 	}
+}
+
+// enter counts one more request to a service that goes by keys, unless the peer
+// has as many as it may, or does not read its answers.
+func (l *lanes) enter(s *service) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused || l.keyed[s] >= s.inFlight {
+		return false
+	}
+	if l.keyed == nil {
+		l.keyed = make(map[*service]int)
+	}
+	l.keyed[s]++
+	return true
+}
+
+// leave undoes enter.
+func (l *lanes) leave(s *service) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keyed[s]--
 }

@@ -182,8 +182,11 @@ func TestLedgerTwoWay(t *testing.T) {
 // nothing, double nothing, and leave no memory behind.
 func TestLedgerMillion(t *testing.T) {
 	n := 20_000
-	if os.Getenv("POLYPORT_LONG") == "1" {
+	switch {
+	case os.Getenv("POLYPORT_LONG") == "1":
 		n = 1_000_000
+	case testing.Short():
+		n = 5000
 	}
 	t.Logf("%d calls; POLYPORT_LONG=1 makes it 1000000", n)
 	l := newLedger(n)

@@ -12,21 +12,32 @@ import (
 // sender counts as under way, as a broker does until they are acknowledged.
 // Refusing them would help nobody: the sender gives no more than it was granted
 // credit for, and the others go to other servers meanwhile. That credit bounds
-// them. A goroutine that lives as long as there are any waits for places, so
-// that the receiving one need not.
+// them. For each lane that has any a goroutine waits for places, so that the
+// receiving one need not, nor those for other lanes.
 type parked struct {
 	s  *session
 	wg sync.WaitGroup
 
-	mu      sync.Mutex // protects the fields below
-	units   []parkedUnit
-	working bool
+	mu    sync.Mutex // protects the field below
+	lines map[*queue.Lane][]parkedUnit
 }
 
-// A parkedUnit is jobs that belong together and the lane that they wait for.
-type parkedUnit struct {
-	lane *queue.Lane
-	jobs []queue.Job
+// A parkedUnit is jobs that belong together.
+type parkedUnit []queue.Job
+
+// follows parks jobs behind others that wait for the same lane, if there are any:
+// they must not overtake them.
+func (p *parked) follows(m *transport.Message, lane *queue.Lane, jobs ...queue.Job) bool {
+	if !m.Unsettled() || len(jobs) > lane.Depth() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.lines[lane]) == 0 {
+		return false
+	}
+	p.lines[lane] = append(p.lines[lane], jobs)
+	return true
 }
 
 // takes parks what the queue refused with err, if m is of that kind. A batch
@@ -37,36 +48,43 @@ func (p *parked) takes(m *transport.Message, err error, lane *queue.Lane, jobs .
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.units = append(p.units, parkedUnit{lane: lane, jobs: jobs})
-	if !p.working {
-		p.working = true
-		p.wg.Go(p.work)
+	if p.lines == nil {
+		p.lines = make(map[*queue.Lane][]parkedUnit)
+	}
+	p.lines[lane] = append(p.lines[lane], jobs)
+	if len(p.lines[lane]) == 1 {
+		p.wg.Go(func() { p.work(lane) })
 	}
 	return true
 }
 
-func (p *parked) work() {
+func (p *parked) work(lane *queue.Lane) {
 	for {
-		u, ok := p.next()
-		if !ok {
-			return
-		}
-		if err := u.lane.SubmitWait(p.s.ctx, u.jobs); err != nil {
-			for _, j := range u.jobs {
+		p.mu.Lock()
+		jobs := p.lines[lane][0]
+		p.mu.Unlock()
+		if err := lane.SubmitWait(p.s.ctx, jobs); err != nil {
+			for _, j := range jobs {
 				j.Drop(err)
 			}
+		}
+		if p.leave(lane) {
+			return
 		}
 	}
 }
 
-func (p *parked) next() (u parkedUnit, ok bool) {
+// leave takes off the first unit of a line, which has waited until now, and
+// reports whether it was the last.
+func (p *parked) leave(lane *queue.Lane) (last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.units) == 0 {
-		p.units, p.working = nil, false
-		return u, false
+	line := p.lines[lane]
+	if len(line) == 1 {
+		delete(p.lines, lane)
+		return true
 	}
-	u = p.units[0]
-	p.units = p.units[1:]
-	return u, true
+	line[0] = nil
+	p.lines[lane] = line[1:]
+	return false
 }

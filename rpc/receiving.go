@@ -235,8 +235,9 @@ func (s *session) loop() {
 // A place is where requests that take little time may be served: on the loop.
 type place struct {
 	s     *session
-	taken bool    // another loop has taken over
-	brief *method // of the last request, if it was served here because it was alone
+	job   quickJob // the one being served
+	taken bool     // another loop has taken over
+	brief *method  // of the last request, if it was served here because it was alone
 }
 
 // fits reports whether requests of m may be served here: they take little time,
@@ -278,7 +279,19 @@ type quickJob interface {
 
 // serve runs j here if it can.
 func (p *place) serve(ctx context.Context, j quickJob) bool {
-	n := p.s.receiving.begin(j)
-	defer func() { p.taken = !p.s.receiving.done(n) }() // also when the job ends its goroutine
-	return j.way().RunHere(ctx, j)
+	p.job = j
+	served := j.way().RunHere(ctx, p)
+	p.job = nil
+	return served
 }
+
+// Run implements [queue.Job]. Nobody may take over before the job has its turn: what
+// the next loop receives would come before it.
+func (p *place) Run(ctx context.Context) {
+	n := p.s.receiving.begin(p.job)
+	defer func() { p.taken = !p.s.receiving.done(n) }() // also when the job ends its goroutine
+	p.job.Run(ctx)
+}
+
+// Drop implements [queue.Job].
+func (p *place) Drop(err error) { p.job.Drop(err) }

@@ -25,9 +25,10 @@ type request struct {
 	batch   *batchAnswer // nil for a request that came alone
 	slot    int          // in the batch
 
-	lane    *queue.Lane // by which it goes to its handler
+	lane    *queue.Lane // by which it goes to its handler; nil if there is no place
 	service *service    // nil if it is not one with a queue of its own
 	keyed   *keyedLane  // lane, if it is that of a key
+	counted bool        // among those of its connection that go by keys
 
 	prev, next *request // in the roll
 	listed     bool
@@ -139,11 +140,12 @@ func (r *request) way() *queue.Lane { return r.lane }
 
 func (r *request) doubt() { r.method.doubt() }
 
-// Drop is called when the request will never run: it was admitted, but its
-// caller has given up since, or the connection or the queue has ended. In the
-// latter case one that is not settled goes to whoever is next.
+// Drop is called when the request will never run: it was admitted, but the
+// connection or the queue has ended since, or its caller has given up, or a newer
+// one took its place. One that is not settled goes to whoever is next in the
+// first case; in the others it would wait with this connection for its end.
 func (r *request) Drop(err error) {
-	if r.message.Unsettled() && r.batch == nil && (r.lapsed() == nil || r.session.ctx.Err() != nil) {
+	if r.message.Unsettled() && r.batch == nil && !r.forgone(err) {
 		r.leave()
 		n := r.places()
 		r.session.serving.leave(n)
@@ -156,6 +158,12 @@ func (r *request) Drop(err error) {
 		return
 	}
 	r.done(refused(r.msg.ID, err))
+}
+
+// forgone reports whether r is not executed for a reason of its own, and not of
+// the connection or the queue, so that nobody else should execute it either.
+func (r *request) forgone(err error) bool {
+	return r.session.ctx.Err() == nil && (errors.Is(err, queue.ErrDropped) || r.Err() != nil)
 }
 
 // done hands over the answer, or nil where none is due.

@@ -118,6 +118,9 @@ func (s *session) end(err error) {
 	s.receiving.close()
 	s.cancel(err)
 	s.calls.close(err)
+	if s.gather != nil {
+		s.gather.end()
+	}
 	s.lanes.close(err)
 	s.late.end()
 	s.parked.wg.Wait()
@@ -175,10 +178,16 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		return
 	}
 	r.route()
-	err := s.serving.admit(1, r.exempt(), m.Unsettled())
+	err := queue.ErrFull
+	if r.lane != nil {
+		err = s.serving.admit(1, r.exempt(), m.Unsettled())
+	}
 	if err == nil {
 		s.enroll(r)
-		if r.diverted() || at.fits(r.method) && at.serve(r, r) {
+		if r.diverted() || s.parked.follows(m, r.lane, r) {
+			return
+		}
+		if at.fits(r.method) && at.serve(r, r) {
 			return
 		}
 		err = r.lane.Submit(r, r)
@@ -189,14 +198,18 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		s.serving.unexempt(r.exempt())
 		s.serving.done(1)
 	}
-	lapsed := r.lapsed()
+	forgone := r.forgone(err)
 	r.leave()
-	if m.Unsettled() && lapsed == nil {
+	if m.Unsettled() && !forgone {
 		return // whoever is next will get it
 	}
 	if msg.Kind == envelope.Notification {
 		s.drop(msg.Method, err)
-		s.silent(m, transport.Released, 0)
+		outcome := transport.Released
+		if forgone {
+			outcome = transport.Accepted
+		}
+		s.silent(m, outcome, 0)
 		return
 	}
 	s.refuse(m, msg.ID, refusal(err))
