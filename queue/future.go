@@ -16,7 +16,10 @@ import (
 type Future[T any] struct {
 	// complete is set last, when val and err will change no more, save by later.
 	complete atomic.Bool
-	later    *later[T] // nil if val and err are the result
+	later    *later[T] // nil if val and err are the result, or that of source is
+	fetch    bool      // the result is that of source
+	fetched  sync.Once
+	source   Source[T] // nil without one
 
 	mu       sync.Mutex // protects the fields below, and val and err until complete is set
 	val      T
@@ -56,6 +59,9 @@ func (f *Future[T]) Done() <-chan struct{} {
 // ErrWait only if the work itself waited for a future in vain; [Future.TryGet]
 // tells the two apart.
 func (f *Future[T]) Get(ctx context.Context) (T, error) {
+	if f.source != nil && !f.complete.Load() {
+		f.source.Lend(ctx)
+	}
 	if f.complete.Load() {
 		return f.result()
 	}
@@ -100,6 +106,9 @@ func (f *Future[T]) Cancel(cause error) bool {
 	subs := f.finish(zero, err)
 	f.mu.Unlock()
 	f.tell(subs)
+	if f.source != nil {
+		f.source.Cancelled(cause)
+	}
 	if hook != nil {
 		hook(cause)
 	}

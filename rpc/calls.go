@@ -25,7 +25,18 @@ type waiter struct {
 	talk     *metadataTalk
 	// future gets the answer of a call that nobody waits for by ready, if it is
 	// not nil.
-	future interface{ deliver(a answer) }
+	future interface {
+		deliver(a answer) (lent bool)
+		delivered() bool
+	}
+}
+
+// answered reports whether the answer is there.
+func (w *waiter) answered() bool {
+	if w.future != nil {
+		return w.future.delivered()
+	}
+	return len(w.ready) > 0
 }
 
 // An answer is what a response held, or why there is none.
@@ -168,8 +179,7 @@ func (c *calls) forget(w *waiter) {
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)
 	if w.future != nil {
-		c.passive = true
-		w.future.deliver(a)
+		c.passive = !w.future.deliver(a)
 		return
 	}
 	w.answer = a

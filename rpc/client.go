@@ -309,7 +309,7 @@ func (c *Client) finish(ctx context.Context, w *waiter, method string, result an
 
 // await waits for the answer to a call, and gives its place in flight back.
 func (c *Client) await(ctx context.Context, w *waiter) answer {
-	c.s.receiving.lead(ctx, w.ready)
+	c.s.receiving.lead(ctx, w)
 	select {
 	case <-w.ready:
 	case <-ctx.Done():

@@ -25,11 +25,13 @@ func Go[R any](ctx context.Context, c *Client, method string, params any) *queue
 	}
 	f := &pending[R]{client: c, method: method, ctx: ctx}
 	f.waiter.future = f
+	f.SetSource(f)
 	if err := c.start(ctx, &f.waiter, nil, method, params); err != nil {
 		return queue.Failed[R](err)
 	}
-	c.s.receiving.follow()
-	f.OnCancel(f.cancelled)
+	if !c.s.receiving.lent.Load() {
+		c.s.receiving.follow()
+	}
 	if ctx.Done() != nil {
 		unwatch := context.AfterFunc(ctx, f.expired)
 		f.unwatch.Store(&unwatch)
@@ -50,19 +52,55 @@ type pending[R any] struct {
 	ctx      context.Context
 	unwatch  atomic.Pointer[func() bool]
 	answered atomic.Bool
+	lent     atomic.Bool                        // by somebody who waits
+	stop     atomic.Pointer[context.CancelFunc] // of him
 }
 
-// deliver gets the answer. It is called with the lock of the calls held.
-func (f *pending[R]) deliver(a answer) {
+// Lend receives for the session, if nobody does, as a caller of [Client.Call]
+// would: it is a pity to wake one goroutine by another.
+func (f *pending[R]) Lend(ctx context.Context) {
+	f.lent.Store(true)
+	r := &f.client.s.receiving
+	if !r.vacant() {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	f.stop.Store(&stop)
+	if _, _, complete := f.Future().TryGet(); !complete {
+		r.lead(ctx, &f.waiter)
+	}
+}
+
+// ended ends Lend: the future is complete without an answer.
+func (f *pending[R]) ended() {
+	if stop := f.stop.Load(); stop != nil {
+		(*stop)()
+	}
+}
+
+// delivered reports whether the answer is there.
+func (f *pending[R]) delivered() bool { return f.answered.Load() }
+
+// deliver gets the answer, and reports whether whoever waits for it could have
+// received it. It is called with the lock of the calls held.
+func (f *pending[R]) deliver(a answer) (lent bool) {
+	lent = f.lent.Load()
+	f.client.s.receiving.lent.Store(lent)
 	f.client.s.calls.release(1)
 	f.answered.Store(true)
 	if unwatch := f.unwatch.Load(); unwatch != nil {
 		(*unwatch)()
 	}
-	f.ResolveLater(func() (r R, err error) {
-		err = f.client.decode(a, f.method, &r)
-		return r, err
-	})
+	f.answer = a
+	f.ResolveFromSource()
+	return lent
+}
+
+// Result decodes the answer.
+func (f *pending[R]) Result() (r R, err error) {
+	err = f.client.decode(f.answer, f.method, &r)
+	return r, err
 }
 
 // expired is called when ctx has ended.
@@ -72,13 +110,15 @@ func (f *pending[R]) expired() {
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
 		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.ctx)})
+		f.ended()
 		c.takeBack(noWait, &f.waiter)
 	}
 }
 
-// cancelled is called when the future has been canceled.
-func (f *pending[R]) cancelled(error) {
+// Cancelled is called when the future has been canceled.
+func (f *pending[R]) Cancelled(error) {
 	c := f.client
+	f.ended()
 	if unwatch := f.unwatch.Load(); unwatch != nil {
 		(*unwatch)()
 	}

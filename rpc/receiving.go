@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/polyport/polyport/queue"
@@ -51,7 +52,8 @@ type receiving struct {
 	failure error
 	closed  bool
 
-	streak int // answers for the only one who waited; of the loop
+	streak int         // answers for the only one who waited; of the loop
+	lent   atomic.Bool // whoever waited for the last future lent its goroutine
 }
 
 // arm makes the timer run. It needs mu.
@@ -139,9 +141,9 @@ func (r *receiving) next() (m *transport.Message, err error) {
 	return r.s.conn.Recv(context.Background())
 }
 
-// lead receives on behalf of a caller, until ready holds a token or ctx ends,
-// if nobody else does.
-func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
+// lead receives on behalf of a caller, until it has its answer or ctx ends, if
+// nobody else does.
+func (r *receiving) lead(ctx context.Context, w *waiter) {
 	r.mu.Lock()
 	lead := r.parked && !r.leading
 	r.leading = r.leading || lead
@@ -151,7 +153,7 @@ func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
 	}
 	var left *transport.Message
 	var err error
-	for len(ready) == 0 && left == nil && err == nil {
+	for !w.answered() && left == nil && err == nil {
 		var m *transport.Message
 		if m, err = r.s.conn.Recv(ctx); err == nil && !r.s.receive(m, nil) {
 			left = m
@@ -173,6 +175,13 @@ func (r *receiving) lead(ctx context.Context, ready <-chan struct{}) {
 	} else {
 		r.arm()
 	}
+}
+
+// vacant reports whether a caller could lead now.
+func (r *receiving) vacant() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.parked && !r.leading
 }
 
 // follow sees to it that somebody receives, for one who will not.
