@@ -40,13 +40,14 @@ func describeSamples(m *rpc.Mux) {
 		Description: "The error is the one that the params describe, so its code may be any. There is never a result.",
 	})
 	m.Configure("Call.Back", rpc.MethodOptions{
-		Summary:     "Calls its caller.",
-		Description: "The result is what the caller answers to the call of that method with those params; an error of the caller's is passed on as it is.",
-		Errors:      []*rpc.Error{{Code: rpc.CodeMethodNotFound, Message: "the caller serves no such method"}},
+		Summary: "Calls its caller.",
+		Description: "The result is what the caller answers to the call of that method with those params; " +
+			"an error of the caller's is passed on as it is.",
+		Errors: []*rpc.Error{{Code: rpc.CodeMethodNotFound, Message: "the caller serves no such method"}},
 	})
 	m.Configure("Task.Run", rpc.MethodOptions{
 		Summary: "Takes its time, and may be left and come back to.",
-		Description: "How far it is is published on the topic task.ID as it begins and after each tenth. " +
+		Description: "Its progress is published on the topic task.ID as it begins and after each tenth. " +
 			"The result, the number of milliseconds, comes after that time.",
 		Errors:   []*rpc.Error{{Code: rpc.CodeCancelled, Message: "cancelled"}},
 		Examples: []rpc.Example{{Name: "short", Params: raw(`{"ms":1}`), Result: raw(`1`)}},

@@ -176,7 +176,8 @@ func (d *detachedCall) failed(a *answer) (again, pause bool) {
 // refused reports whether the peer has refused the metadata, in which case it
 // is asked once more without.
 func (d *detachedCall) refused(e *Error) bool {
-	if d.plain || e.Code != CodeInvalidRequest || d.c.s.metadata.Load() == metadataTaken || strings.HasPrefix(e.Message, "invalid metadata.") {
+	if d.plain || e.Code != CodeInvalidRequest || d.c.s.metadata.Load() == metadataTaken ||
+		strings.HasPrefix(e.Message, "invalid metadata.") {
 		return false
 	}
 	d.c.s.metadata.Store(metadataRefused)

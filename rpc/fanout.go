@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 )
 
@@ -20,7 +21,7 @@ func (s *session) refusesBatch(a answer, n int) bool {
 	if !a.whole || a.fault == nil {
 		return false
 	}
-	e, ok := decodeError(s.codec, a.fault).(*Error)
+	e, ok := errors.AsType[*Error](decodeError(s.codec, a.fault))
 	if !ok || e.Code != CodeInvalidRequest && e.Code != codeNoBatches {
 		return false
 	}
@@ -114,8 +115,10 @@ func (c *Client) exchange(ctx context.Context, x *Invocation, method string, par
 	w := c.s.calls.spare.Get().(*waiter)
 	if err := c.start(ctx, w, x, method, params); err != nil {
 		c.s.calls.spare.Put(w)
-		e, _ := err.(*CallError)
-		return answer{err: e.Err, outcome: e.Outcome}
+		if e, ok := errors.AsType[*CallError](err); ok {
+			return answer{err: e.Err, outcome: e.Outcome}
+		}
+		return answer{err: err, outcome: OutcomeOf(err)}
 	}
 	metadata := w.metadata
 	a := c.await(ctx, w)

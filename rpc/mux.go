@@ -178,7 +178,8 @@ func (m *Mux) Methods() []string {
 func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P) (R, error)) {
 	b := newBinder[P](m.o)
 	codec := m.o.Codec
-	m.add(&method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), fields: b.fields, invoke: func(ctx context.Context, params, dst []byte) ([]byte, error) {
+	h := &method{name: name, params: reflect.TypeFor[P](), result: reflect.TypeFor[R](), fields: b.fields}
+	h.invoke = func(ctx context.Context, params, dst []byte) ([]byte, error) {
 		var v struct { // both go to the codec by their addresses: one allocation
 			p P
 			r R
@@ -194,7 +195,8 @@ func Handle[P, R any](m *Mux, name string, fn func(ctx context.Context, params P
 			return dst, err
 		}
 		return appendResult(codec, dst, &v.r)
-	}})
+	}
+	m.add(h)
 }
 
 // appendResult appends a result, and blames the handler if it cannot be

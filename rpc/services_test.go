@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -130,14 +131,11 @@ func TestBatchAcrossServices(t *testing.T) {
 		p := serve(t, w, m, &rpc.ServerOptions{Services: map[string]rpc.ServiceOptions{
 			"A": {}, "B": {Queue: &queue.Options{Workers: 1}, InFlight: 1},
 		}}).peer()
-		body := "["
+		var body strings.Builder
 		for i, method := range []string{"A.Echo", "B.Wait", "Echo", "B.Wait", "B.Wait", "none"} {
-			if i > 0 {
-				body += ","
-			}
-			body += fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%d],"id":%d}`, method, i, i)
+			fmt.Fprintf(&body, `%c{"jsonrpc":"2.0","method":%q,"params":[%d],"id":%d}`, "[,"[min(i, 1)], method, i, i)
 		}
-		p.say(body + "]")
+		p.say(body.String() + "]")
 		g.await(t, 1)
 		g.open()
 		if got, want := brief(p.hear()), `[0=0, 1=1, 2=[2], 3=3, 4!-32009, 5!-32601]`; got != want {
