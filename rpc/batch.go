@@ -22,23 +22,32 @@ type Batch struct {
 type item struct {
 	method string
 	params any
-	// finish settles the call's future; nil for a notification.
-	finish func(*Client, answer)
+	call   member // nil for a notification
+}
+
+// A member is a call of a batch, with its future.
+type member interface {
+	// settle completes the future.
+	settle(c *Client, method string, a answer)
+}
+
+type typedMember[R any] struct{ queue.Promise[R] }
+
+func (m *typedMember[R]) settle(c *Client, method string, a answer) {
+	var r R
+	if err := c.decode(a, method, &r); err != nil {
+		m.Reject(err)
+		return
+	}
+	m.Resolve(r)
 }
 
 // Add adds a call to b and returns a future for its result, which is settled by
 // [Client.Do].
 func Add[R any](b *Batch, method string, params any) *queue.Future[R] {
-	p := queue.NewPromise[R]()
-	b.items = append(b.items, item{method: method, params: params, finish: func(c *Client, a answer) {
-		var r R
-		if err := c.decode(a, method, &r); err != nil {
-			p.Reject(err)
-			return
-		}
-		p.Resolve(r)
-	}})
-	return p.Future()
+	m := new(typedMember[R])
+	b.items = append(b.items, item{method: method, params: params, call: m})
+	return m.Future()
 }
 
 // Notify adds a notification to b.
@@ -67,7 +76,7 @@ func (c *Client) sendAll(ctx context.Context, x *Invocation, b *Batch) error {
 	waiters := make([]waiter, len(items)) // in one piece
 	ws := make([]*waiter, 0, len(items))
 	for i, it := range items {
-		if it.finish != nil {
+		if it.call != nil {
 			ws = append(ws, &waiters[i])
 		}
 	}
@@ -93,8 +102,8 @@ func (c *Client) sendAll(ctx context.Context, x *Invocation, b *Batch) error {
 // settle settles the futures of a batch.
 func settle(c *Client, items []item, ws []*waiter) {
 	for _, it := range items {
-		if it.finish != nil {
-			it.finish(c, ws[0].answer)
+		if it.call != nil {
+			it.call.settle(c, it.method, ws[0].answer)
 			ws = ws[1:]
 		}
 	}
@@ -164,7 +173,7 @@ func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter, metadata []
 	for n, it := range items {
 		dst = append(dst, "[,"[min(n, 1)])
 		var id []byte
-		if it.finish != nil {
+		if it.call != nil {
 			id = strconv.AppendUint(digits[:0], ws[0].id, 10)
 			ws = ws[1:]
 		}

@@ -36,7 +36,7 @@ func (s *session) receiveBatch(m *transport.Message, msgs []envelope.Message, at
 			b.put(msg.ID, invalidRequest(msg))
 		default:
 			r := &all[len(jobs)]
-			*r = request{session: s, message: m, method: s.find(msg.Method), msg: *msg, batch: b, slot: -1}
+			*r = request{session: s, message: m, method: s.find(msg.Method), msg: askedBy(msg), batch: b, slot: -1}
 			r.Context, r.deadline = s.ctx, deadline(m, msg) //nolint:fatcontext // each request has its own
 			if s.servesAtOnce(r.method) && msg.Kind == envelope.Notification {
 				r.runAtOnce()

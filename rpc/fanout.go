@@ -63,7 +63,7 @@ func (c *Client) doParts(ctx context.Context, x *Invocation, items []item, ws []
 		n := min(most, len(items))
 		calls := 0
 		for _, it := range items[:n] {
-			if it.finish != nil {
+			if it.call != nil {
 				calls++
 			}
 		}
@@ -93,7 +93,7 @@ func (c *Client) doEach(ctx context.Context, x *Invocation, items []item, ws []*
 	room := make(chan struct{}, fanWidth)
 	for _, it := range items {
 		room <- struct{}{}
-		if it.finish == nil {
+		if it.call == nil {
 			if err := c.notify(ctx, x, it.method, it.params); err != nil {
 				c.s.log.Debug("a notification of a batch was not sent", "method", it.method, "err", err)
 			}

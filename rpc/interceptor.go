@@ -204,8 +204,8 @@ func (c *Client) interceptedBatch(ctx context.Context, b *Batch) (err error) {
 		items := b.items
 		b.items = nil
 		for _, it := range items {
-			if it.finish != nil {
-				it.finish(c, answer{err: cause, outcome: NotSent})
+			if it.call != nil {
+				it.call.settle(c, it.method, answer{err: cause, outcome: NotSent})
 			}
 		}
 	}()

@@ -21,7 +21,7 @@ type request struct {
 	session *session
 	message *transport.Message
 	method  *method // nil if there is none of that name
-	msg     envelope.Message
+	msg     asked
 	batch   *batchAnswer // nil for a request that came alone
 	slot    int          // in the batch
 
@@ -32,6 +32,16 @@ type request struct {
 
 	prev, next *request // in the roll
 	listed     bool
+}
+
+// asked is what a request says: the parts of its message that one has.
+type asked struct {
+	ID, Method, Params, Metadata []byte
+	Kind                         envelope.Kind
+}
+
+func askedBy(m *envelope.Message) asked {
+	return asked{ID: m.ID, Method: m.Method, Params: m.Params, Metadata: m.Metadata, Kind: m.Kind}
 }
 
 type requestKey struct{}

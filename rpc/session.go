@@ -171,7 +171,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || !s.answerable(m, msg.Kind) {
 		return
 	}
-	r := &request{session: s, message: m, method: s.find(msg.Method), msg: msg}
+	r := &request{session: s, message: m, method: s.find(msg.Method), msg: askedBy(&msg)}
 	r.Context, r.deadline = s.ctx, deadline(m, &msg)
 	if s.servesAtOnce(r.method) {
 		r.Run(s.ctx) // it has no place in flight
