@@ -47,6 +47,17 @@ func BenchmarkCallers64(b *testing.B) {
 	})
 }
 
+// BenchmarkAutoBatch64 is BenchmarkCallers64 with calls packed into batches.
+func BenchmarkAutoBatch64(b *testing.B) {
+	c := serve(b, stompTCP, sums(), nil).client(&rpc.ClientOptions{AutoBatch: 64})
+	params := []int{1, 2, 3}
+	b.ReportAllocs()
+	callers(b, func() error {
+		var sum float64
+		return c.Call(b.Context(), "Math.Sum", params, &sum)
+	})
+}
+
 // BenchmarkNotify is one caller that wants no answers. The end waits for the
 // server to have executed them all, so that the time is that of both ends.
 func BenchmarkNotify(b *testing.B) {
