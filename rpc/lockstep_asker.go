@@ -38,6 +38,10 @@ func newAsker(l *lockstep, conn transport.Conn) *asker {
 
 // Exchange sends a message and takes its answer.
 func (a *asker) Exchange(ctx context.Context, t *turn) (struct{}, error) {
+	if !t.leave() {
+		t.gone()
+		return struct{}{}, nil // its caller has said what is known, and the connection is as it was
+	}
 	if err := a.send(ctx, t); err != nil {
 		return struct{}{}, err
 	}
@@ -52,9 +56,6 @@ func (a *asker) Exchange(ctx context.Context, t *turn) (struct{}, error) {
 
 func (a *asker) send(ctx context.Context, t *turn) error {
 	defer t.gone()
-	if !t.leave() {
-		return context.Canceled // its caller has said what is known
-	}
 	a.ask()
 	err := a.conn.Send(ctx, &t.msg)
 	if transport.NotSent(err) {

@@ -128,6 +128,7 @@ func TestLockstepOutcomes(t *testing.T) {
 			err := way.call(ctx, c, nil)
 			isOutcome(t, way.name, err, rpc.NotSent)
 			isErr(t, way.name, err, context.DeadlineExceeded)
+			synctest.Wait() // all have heard of the end
 			g.open()
 			if _, err := get(t, first); err != nil {
 				t.Errorf("the call in flight = %v, want nil", err)
