@@ -373,6 +373,7 @@ func TestLockstepSingle(t *testing.T) {
 		},
 		"the end of the idle connection is the end": func(t *testing.T) {
 			c, h := single(t)
+			isValue(t, "a call, so that the server has the connection", rpc.Go[int](t.Context(), c, "Nap", []int{1}), 1)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_ = h.Shutdown(ctx)
