@@ -31,8 +31,10 @@
 // A call ends in one of three ways, which [OutcomeOf] tells apart. Answered:
 // the error is nil, an [*Error] that the server sent, or a [*ResultError]. Not
 // sent: nothing left, so calling again is safe. Unknown: the request left and
-// no answer came. Nothing is ever sent twice, here or below, save for one call that
-// a peer refused as invalid because of its metadata, and so has not executed.
+// no answer came. Nothing is ever sent twice, here or below, save for what a peer
+// has refused without executing it: the first call with metadata on a wire without
+// headers, and a batch as such, both with [CodeInvalidRequest]. It is sent again in
+// a form that such a peer takes.
 //
 // # Deadlines and cancels
 //

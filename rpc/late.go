@@ -82,15 +82,11 @@ func (l *lateReplies) work() {
 
 // waitToRefuse waits until one more refusal may wait, or the connection ends.
 // It is entered and left with mu held.
-func (l *lateReplies) waitToRefuse() { l.wait(func() bool { return l.refusals >= l.most }) }
-
-// wait waits while there is too much, or until the connection ends. It is
-// entered and left with mu held.
-func (l *lateReplies) wait(tooMuch func() bool) {
-	if tooMuch() && l.s.gatherer != nil {
+func (l *lateReplies) waitToRefuse() {
+	if l.refusals >= l.most && l.s.gatherer != nil {
 		l.s.gatherer.Release() // the peer may wait for what is held back
 	}
-	for tooMuch() && l.s.ctx.Err() == nil {
+	for l.refusals >= l.most && l.s.ctx.Err() == nil {
 		if l.moved == nil {
 			l.moved = make(chan struct{})
 		}
