@@ -28,7 +28,10 @@ type waiter struct {
 	future interface {
 		deliver(a answer) (lent bool)
 		delivered() bool
+		expired() // until has ended
 	}
+	until   context.Context // of a call with a future
+	watched <-chan struct{} // its key in calls.watches, or nil
 }
 
 // answered reports whether the answer is there.
@@ -67,6 +70,7 @@ type calls struct {
 	mu      sync.Mutex // protects the fields below
 	waiting map[uint64]*waiter
 	groups  map[*group]struct{}
+	watches map[<-chan struct{}]*watch // by what the ctx calls Done
 	lastID  uint64
 	epoch   uint64 // how often the connection was lost
 	lost    error  // why, the last time
@@ -152,6 +156,8 @@ func (c *calls) sent(epoch uint64, ws ...*waiter) {
 		w.sent = true
 		if c.epoch != epoch && c.waiting[w.id] == w {
 			c.settle(w, answer{err: cmp.Or(c.closed, c.lost), outcome: Unknown})
+		} else if w.future != nil {
+			c.watch(w)
 		}
 	}
 }
@@ -170,6 +176,7 @@ func (c *calls) abandon(w *waiter) bool {
 // forget has w wait no more. It needs mu.
 func (c *calls) forget(w *waiter) {
 	delete(c.waiting, w.id)
+	c.unwatch(w)
 	if w.group != nil {
 		c.left(w.group)
 	}
@@ -178,6 +185,7 @@ func (c *calls) forget(w *waiter) {
 // settle gives a waiter its answer. It needs mu.
 func (c *calls) settle(w *waiter, a answer) {
 	delete(c.waiting, w.id)
+	c.unwatch(w)
 	if w.future != nil {
 		c.passive = !w.future.deliver(a)
 		return

@@ -23,21 +23,14 @@ func Go[R any](ctx context.Context, c *Client, method string, params any) *queue
 	if len(c.s.interceptors) > 0 || c.gathers() || !c.s.conn.Info().Headers && !c.s.plain {
 		return goWaiting[R](ctx, c, method, params)
 	}
-	f := &pending[R]{client: c, method: method, ctx: ctx}
-	f.waiter.future = f
+	f := &pending[R]{client: c, method: method}
+	f.waiter.future, f.waiter.until = f, ctx
 	f.SetSource(f)
 	if err := c.start(ctx, &f.waiter, nil, method, params); err != nil {
 		return queue.Failed[R](err)
 	}
 	if !c.s.receiving.lent.Load() {
 		c.s.receiving.follow()
-	}
-	if ctx.Done() != nil {
-		unwatch := context.AfterFunc(ctx, f.expired)
-		f.unwatch.Store(&unwatch)
-		if f.answered.Load() {
-			unwatch()
-		}
 	}
 	return f.Future()
 }
@@ -49,8 +42,6 @@ type pending[R any] struct {
 
 	client   *Client
 	method   string
-	ctx      context.Context
-	unwatch  atomic.Pointer[func() bool]
 	answered atomic.Bool
 	lent     atomic.Bool                        // by somebody who waits
 	stop     atomic.Pointer[context.CancelFunc] // of him
@@ -89,9 +80,6 @@ func (f *pending[R]) deliver(a answer) (lent bool) {
 	f.client.s.receiving.lent.Store(lent)
 	f.client.s.calls.release(1)
 	f.answered.Store(true)
-	if unwatch := f.unwatch.Load(); unwatch != nil {
-		(*unwatch)()
-	}
 	f.answer = a
 	f.ResolveFromSource()
 	return lent
@@ -106,10 +94,10 @@ func (f *pending[R]) Result() (r R, err error) {
 // expired is called when ctx has ended.
 func (f *pending[R]) expired() {
 	c := f.client
-	outcome := c.s.revoke(f.ctx, f.waiter.id)
+	outcome := c.s.revoke(f.until, f.waiter.id)
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
-		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.ctx)})
+		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.until)})
 		f.ended()
 		c.takeBack(noWait, &f.waiter)
 	}
@@ -119,10 +107,7 @@ func (f *pending[R]) expired() {
 func (f *pending[R]) Cancelled(error) {
 	c := f.client
 	f.ended()
-	if unwatch := f.unwatch.Load(); unwatch != nil {
-		(*unwatch)()
-	}
-	_ = c.s.revoke(f.ctx, f.waiter.id) // the future has its error
+	_ = c.s.revoke(f.until, f.waiter.id) // the future has its error
 	if c.s.calls.abandon(&f.waiter) {
 		c.s.calls.release(1)
 		c.takeBack(noWait, &f.waiter)
