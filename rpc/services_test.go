@@ -137,6 +137,7 @@ func TestBatchAcrossServices(t *testing.T) {
 		}
 		p.say(body.String() + "]")
 		g.await(t, 1)
+		synctest.Wait() // until the rest of the batch has been looked at
 		g.open()
 		if got, want := brief(p.hear()), `[0=0, 1=1, 2=[2], 3=3, 4!-32009, 5!-32601]`; got != want {
 			t.Errorf("answered %s, want %s", got, want)
