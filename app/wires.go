@@ -9,6 +9,7 @@ import (
 	// The wires that the program speaks. Each registers its URL schemes.
 	_ "github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp"
+	_ "github.com/polyport/polyport/transport/zmq"
 )
 
 // Wires returns the URL schemes of the wires that the program speaks, in

@@ -246,7 +246,10 @@ func newGate(nc net.Conn) *gate { return &gate{Conn: nc, keep: -1} }
 func (g *gate) hold(n int) { g.keep = n }
 
 // open passes them on.
-func (g *gate) open() { _, _ = g.Conn.Write(g.held) }
+func (g *gate) open() {
+	_ = g.Conn.SetWriteDeadline(time.Time{}) // the wire's last may have passed
+	_, _ = g.Conn.Write(g.held)
+}
 
 func (g *gate) Write(p []byte) (int, error) {
 	if g.keep < 0 {

@@ -27,6 +27,7 @@ type heartbeat struct {
 	stream *Stream
 	beat   []byte
 	every  time.Duration // between signs of life sent
+	asks   bool          // the peer shows life only if it is asked
 	limit  time.Duration // of the peer's silence
 
 	mu       sync.Mutex // protects the fields below
@@ -71,7 +72,10 @@ func (h *heartbeat) again(t **time.Timer, d time.Duration) {
 
 func (h *heartbeat) send() {
 	silent := now() - h.stream.writer.lastWrite()
-	if silent >= h.every {
+	if deaf, _ := h.stream.clock.silence(); h.asks && deaf >= h.every {
+		_ = h.stream.writer.Control(func(dst []byte) []byte { return append(dst, h.beat...) })
+		silent = 0
+	} else if silent >= h.every {
 		h.stream.writer.Beat(h.beat, now()-h.every)
 		silent = 0
 	}

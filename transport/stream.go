@@ -90,7 +90,17 @@ func (s streamSource) Read(p []byte) (int, error) {
 // silent for longer than recv and a tenth. Zero means not to. It is called
 // once, when the handshake is over.
 func (s *Stream) StartHeartbeat(send, recv time.Duration, beat []byte) {
-	h := &heartbeat{stream: s, beat: beat, every: send * 2 / 3, limit: recv + recv/10}
+	s.startHeart(&heartbeat{stream: s, beat: beat, every: send * 2 / 3, limit: recv + recv/10})
+}
+
+// StartPing is [Stream.StartHeartbeat] with a peer that sends no beats of its own
+// accord but answers ours: ping goes out when either end was silent for two
+// thirds of the interval.
+func (s *Stream) StartPing(interval time.Duration, ping []byte) {
+	s.startHeart(&heartbeat{stream: s, beat: ping, every: interval * 2 / 3, limit: interval + interval/10, asks: true})
+}
+
+func (s *Stream) startHeart(h *heartbeat) {
 	s.heart.Store(h)
 	h.start()
 	if s.Err() != nil {
