@@ -20,24 +20,10 @@ func (r *frameReader) message() *transport.Message {
 	return m
 }
 
-// wrap makes room for a body of n bytes together with its message, in a size
-// that Go allocates whole, if the body is small.
+// wrap makes room for a body of n bytes, and for the message if there is one.
 func (r *frameReader) wrap(n int) {
-	const tiny, small = 352 - 256, 512 - 256
-	switch {
-	case r.frame.Command != frame.SEND && r.frame.Command != frame.MESSAGE:
-	case n <= tiny:
-		p := new(struct {
-			message transport.Message
-			body    [tiny]byte
-		})
-		r.parcel, r.body = &p.message, p.body[:0]
-	case n <= small:
-		p := new(struct {
-			message transport.Message
-			body    [small]byte
-		})
-		r.parcel, r.body = &p.message, p.body[:0]
+	if r.frame.Command == frame.SEND || r.frame.Command == frame.MESSAGE {
+		r.parcel, r.body = transport.NewMessage(n)
 	}
 }
 

@@ -37,7 +37,7 @@ type frameReader struct {
 	inBody  bool  // the header is read
 	length  int   // of the body
 	body    []byte
-	parcel  *transport.Message // in one piece of memory with body, if that is small
+	parcel  *transport.Message // with body
 	// uncounted says that the last frame had a body without content-length.
 	uncounted bool
 	scanned   int // bytes of the buffered header known not to end it
