@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -37,14 +39,14 @@ func (r *rig) asker() *asker {
 func (a *asker) say(body string) error {
 	m := &transport.Message{ReplyTo: a.back, ContentType: "application/json", Body: []byte(body)}
 	if err := a.conn.Send(a.soon(), m); err != nil {
-		return fmt.Errorf("cannot send %s: %w", brief(m.Body), err)
+		return fmt.Errorf("cannot send %s: %w", quote(body), err)
 	}
 	if !a.conn.Info().Lockstep {
 		return nil
 	}
 	answer, err := a.recv(a.soon())
 	if err != nil {
-		return fmt.Errorf("nothing came back for %s, which ends its turn: %w", brief(m.Body), err)
+		return fmt.Errorf("nothing came back for %s, which ends its turn: %w", quote(body), err)
 	}
 	if len(answer) > 0 {
 		a.heard = append(a.heard, answer)
@@ -94,7 +96,7 @@ func (a *asker) next(body string) string {
 	a.Helper()
 	got, err := a.hear(a.soon())
 	if err != nil {
-		a.Fatalf("no answer to %s: %v", brief([]byte(body)), err)
+		a.Fatalf("no answer to %s: %v", quote(body), err)
 	}
 	return show(got)
 }
@@ -106,14 +108,14 @@ func (a *asker) silent(about string) {
 	id := fmt.Sprintf(`"fence %d"`, a.fences)
 	fence := request(noMethod, "", id)
 	if err := a.say(fence); err != nil {
-		a.Fatalf("after %s: %v", brief([]byte(about)), err)
+		a.Fatalf("after %s: %v", quote(about), err)
 	}
 	for {
 		got := a.next(fence)
 		if strings.HasPrefix(got, id) {
 			return
 		}
-		a.Errorf("%s got %s, want nothing", brief([]byte(about)), clip(got))
+		a.Errorf("%s got %s, want nothing", quote(about), clip(got))
 	}
 }
 
@@ -129,6 +131,14 @@ func (a *asker) nothingMore() {
 		}
 		a.Errorf("after everything else came %s, which answers nothing", clip(show(got)))
 	}
+}
+
+// quote shows a body: as it is, if it can be read.
+func quote(body string) string {
+	if len(body) > 200 || !utf8.ValidString(body) || strings.ContainsFunc(body, unicode.IsControl) || strings.TrimSpace(body) == "" {
+		return brief([]byte(body))
+	}
+	return body
 }
 
 // clip is s, cut where a person has to read it.
@@ -181,7 +191,7 @@ func (a *asker) check(p probe) {
 		return
 	}
 	if got := a.answer(p.body); !slices.Contains(p.want, got) {
-		a.Errorf("%s got %s, want %s", brief([]byte(p.body)), clip(got), clip(strings.Join(p.want, " or ")))
+		a.Errorf("%s got %s, want %s", quote(p.body), clip(got), clip(strings.Join(p.want, " or ")))
 	}
 }
 

@@ -122,7 +122,7 @@ func checkBadMessages(r *rig) {
 			r.Fatalf("%v", err)
 		}
 		if _, err := a.hear(a.soon()); err != nil {
-			r.Fatalf("%s: no answer: %v", brief([]byte(body)), err)
+			r.Fatalf("%s: no answer: %v", quote(body), err)
 		}
 	}
 	for name, c := range map[string]*asker{"the sender": a, "another client": other} {
@@ -145,10 +145,10 @@ func checkDepth(r *rig) {
 		}
 		got, err := a.hear(a.soon())
 		if err != nil {
-			r.Fatalf("no answer to %s: %v", brief([]byte(body)), err)
+			r.Fatalf("no answer to %s: %v", quote(body), err)
 		}
 		if !bytes.Contains(got, []byte(`"jsonrpc"`)) {
-			r.Errorf("%s got %s, want a Response", brief([]byte(body)), brief(got))
+			r.Errorf("%s got %s, want a Response", quote(body), quote(string(got)))
 		}
 		a.check(refused(request(noMethod, "", "2"), "2", -32601))
 	}

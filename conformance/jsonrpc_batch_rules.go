@@ -77,7 +77,8 @@ var batchRules = []Rule{
 	},
 }
 
-// mixedBatch is much like the specification's example; in lists the answers.
+// mixedBatch is much like the specification's example; want are the answers in
+// the order of the requests.
 func mixedBatch() (body string, want []string) {
 	return "[" + strings.Join([]string{
 		request(noMethod, "[1,2,4]", `"1"`),

@@ -13,7 +13,7 @@ import (
 // show writes a body that a server has sent in short, its ids as they are in the
 // body: 7=RESULT, null!-32600, or [7=RESULT, null!-32600] for a batch. What is
 // no Response in the sense of section 5 of the specification begins with
-// "malformed". brief cuts it where a person has to read it.
+// "malformed".
 func show(body []byte) string {
 	v := jsontext.Value(body)
 	if !v.IsValid() {
@@ -37,7 +37,7 @@ func show(body []byte) string {
 }
 
 func malformed(why string, v jsontext.Value) string {
-	return fmt.Sprintf("malformed: %s: %s", why, brief(v))
+	return fmt.Sprintf("malformed: %s: %s", why, quote(string(v)))
 }
 
 // A response is what section 5 of the specification allows. Absent members are
