@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -84,10 +85,9 @@ func checkGoodbye(r *rig) {
 	r.asker().check(refused(request(noMethod, "", "3"), "3", -32601))
 }
 
-// intrude sends an opening on a stream of its own, and nothing more if half is
-// set, and reports whether the server cuts it off within d.
-func (r *rig) intrude(name string, opening []byte, half bool, d time.Duration) (cut bool) {
-	nc := r.h.RawDial(r)
+// intrude sends an opening on a fresh stream, and nothing more if half is set,
+// and reports whether the server cuts it off within d.
+func (r *rig) intrude(name string, nc net.Conn, opening []byte, half bool, d time.Duration) (cut bool) {
 	defer func() { _ = nc.Close() }()
 	_ = nc.SetDeadline(time.Now().Add(d))
 	var wrote sync.WaitGroup
@@ -110,7 +110,7 @@ func (r *rig) intrude(name string, opening []byte, half bool, d time.Duration) (
 func checkGarbageOpening(r *rig) {
 	a := r.asker()
 	for name, opening := range r.allOpenings() {
-		if !r.intrude(name, opening, true, r.patience()) {
+		if !r.intrude(name, r.h.RawDial(r), opening, true, r.patience()) {
 			return // the others would be kept, too, and each takes its time
 		}
 		a.check(refused(request(noMethod, "", "1"), "1", -32601))
@@ -125,8 +125,10 @@ func checkSilentOpening(r *rig) {
 	}
 	a := r.asker()
 	var gone sync.WaitGroup
+	defer gone.Wait()
 	for name, opening := range map[string][]byte{"a peer that says nothing": nil, "a peer that says a line feed": {'\n'}} {
-		gone.Go(func() { _ = r.intrude(name, opening, false, r.patience()) })
+		nc := r.h.RawDial(r)
+		gone.Go(func() { _ = r.intrude(name, nc, opening, false, r.patience()) })
 	}
 	r.asker().check(refused(request(noMethod, "", "1"), "1", -32601))
 	gone.Wait()
