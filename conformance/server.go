@@ -19,6 +19,11 @@ type Server struct {
 	// handshake. The rule about silent peers is skipped unless
 	// [Harness].Patience is longer. Zero means 10 s.
 	HandshakeTimeout time.Duration
+	// Queued says that the server consumes a queue of a broker, to which Dial
+	// connects. Then a message that is too large for the server may get no
+	// answer: it costs the server its connection to the broker, and not the
+	// client.
+	Queued bool
 }
 
 // ServerRules returns the rules that a server of JSON-RPC 2.0 is asked about from

@@ -23,28 +23,40 @@ func (v *conform) find(ctx context.Context) (suite, error) {
 		return suite{}, err
 	}
 	defer func() { _ = conn.Close() }()
-	h := conformance.Harness{URL: v.URL.url.Scheme + "://" + v.URL.url.Host, Patience: v.Timeout, Hostile: hostileTo(v.URL.url.Scheme)}
+	scheme := conn.Info().Scheme
+	h := conformance.Harness{URL: scheme + "://" + v.URL.url.Host, Patience: v.Timeout, Hostile: hostileTo(scheme)}
 	at := v.URL.url.Redacted()
+	broker := &conformance.Broker{Dial: func(ctx context.Context, queue string, o *transport.DialOptions) (transport.Conn, error) {
+		return v.dialFor("/"+queue)(ctx, o)
+	}}
 	silence := v.answers(ctx, conn)
 	if silence == nil {
 		h.Server = &conformance.Server{Dial: v.dialFor("")}
+		if strings.Trim(v.URL.url.Path, "/") != "" { // perhaps a queue's
+			h.Server.Queued = v.learn(ctx, broker, probing) == nil
+		}
 		if remote, ok := conn.Info().Remote.(*net.TCPAddr); ok {
 			h.RawDial = rawDial(remote.String())
 		}
-		return suite{"JSON-RPC 2.0 at " + at, h}, nil
+		heading := "JSON-RPC 2.0 at " + at
+		if h.Server.Queued {
+			heading += fmt.Sprintf(", through a broker (%s)", orNone(conn.Info().Peer))
+		}
+		return suite{heading, h}, nil
 	}
-	broker := &conformance.Broker{}
-	broker.Dial = func(ctx context.Context, queue string, o *transport.DialOptions) (transport.Conn, error) {
-		return v.dialFor("/"+queue)(ctx, o)
-	}
-	learning, cancel := v.bound(ctx)
-	defer cancel()
-	if err := broker.Learn(learning); err != nil {
+	if err := v.learn(ctx, broker, v.Timeout); err != nil {
 		return suite{}, unansweredError{outcome: rpc.Unknown, to: *v.URL, err: fmt.Errorf(
-			"a request of JSON-RPC got none (%s), and it is no broker: %s", plain(silence), plain(err))}
+			"a request of JSON-RPC got no answer (%s), and it is no broker: %s", plain(silence), plain(err))}
 	}
 	h.Broker = broker
 	return suite{fmt.Sprintf("through a broker (%s) at %s, %s", orNone(conn.Info().Peer), at, does(broker)), h}, nil
+}
+
+// learn finds out what a broker does, within d, or that it is none.
+func (v *conform) learn(ctx context.Context, b *conformance.Broker, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, min(d, v.Timeout))
+	defer cancel()
+	return b.Learn(ctx)
 }
 
 // answers asks whether somebody speaks JSON-RPC, and returns why not.

@@ -30,10 +30,10 @@ func wireNames() (names []string) {
 	return names
 }
 
-// hostileTo returns the openings of a wire, by its scheme.
-func hostileTo(scheme string) [][]byte {
+// hostileTo returns the openings of a wire.
+func hostileTo(name string) [][]byte {
 	for _, w := range wires {
-		if scheme == w.name || scheme == w.name+"s" {
+		if w.name == name {
 			return w.hostile
 		}
 	}
