@@ -146,17 +146,15 @@ func (k *crook) nth() int {
 // wires.
 func TestBrokenServer(t *testing.T) {
 	h := serveRPC(t, "mem://server", mem.Transport{}, echoMux())
-	h.Patience = time.Second
+	h.Patience = 500 * time.Millisecond
 	untried := map[string]bool{}
 	for _, r := range conformance.ServerRules() {
-		untried[r.Name] = true
-		if got := r.Alone(t.Context(), &h); got.Verdict != conformance.Passed {
-			t.Errorf("%s of a sound server: %s %s", r.Name, got.Verdict, got.Log)
-		}
+		untried[r.Name] = true // TestServer says that it holds for a sound server
 	}
 	for _, d := range serverDefects {
 		delete(untried, d.rule)
 		t.Run(d.rule+"/"+d.name, func(t *testing.T) {
+			t.Parallel() // with one another: they wait most of the time
 			rule, ok := conformance.Lookup(d.rule)
 			if !ok {
 				t.Fatalf("there is no rule %s", d.rule)

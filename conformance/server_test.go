@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,31 @@ func serveRPC(t *testing.T, rawURL string, wire transport.Transport, mux *rpc.Mu
 			}
 			return nc
 		},
+	}
+}
+
+// TestServerRules: names are unique among all rules, and texts are sentences.
+func TestServerRules(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range slices.Concat(conformance.Rules(), conformance.ServerRules()) {
+		if seen[r.Name] || len(r.Text) < 20 || !strings.HasSuffix(r.Text, ".") {
+			t.Errorf("rule %q: %q, want a name of its own and a sentence", r.Name, r.Text)
+		}
+		seen[r.Name] = true
+		if got, ok := conformance.Lookup(strings.ToUpper(r.Name)); !ok || got.Name != r.Name {
+			t.Errorf("Lookup(%q) = %q, %v, want %q", strings.ToUpper(r.Name), got.Name, ok, r.Name)
+		}
+	}
+}
+
+// TestServerQueued: of a server behind a queue a large message may be lost.
+func TestServerQueued(t *testing.T) {
+	h := (&crook{instead: func(s string) ([]string, bool) { return nil, isLarge(s) }}).spoil(serveRPC(t, "mem://server", mem.Transport{}, echoMux()))
+	h.Patience = 300 * time.Millisecond
+	for queued, want := range map[bool]string{false: "Oversize fail", true: "Oversize pass"} {
+		h.Server.Queued = queued
+		got, logs := results(t.Context(), h, "Oversize")
+		wantOne(t, got, logs, want, "")
 	}
 }
 
