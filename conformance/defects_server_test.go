@@ -69,8 +69,7 @@ func inArray(f func([]json.RawMessage) []string) func() *crook {
 }
 
 func array(all []json.RawMessage) []string {
-	b, _ := json.Marshal(all)
-	return []string{string(b)}
+	return []string{"[" + strings.Join(texts(all), ",") + "]"}
 }
 
 func texts(all []json.RawMessage) (texts []string) {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func checkParams(r *rig) {
 		`["` + strings.Repeat("ü😀\\n", 20_000) + `"]`,
 		`[9007199254740993,123456789012345678901234567890]`,
 	} {
-		id := fmt.Sprint(i)
+		id := strconv.Itoa(i)
 		if got, want := a.answer(request("Echo", params, id)), id+"="+params; got != want {
 			r.Errorf("Echo of %s got %s, want the same back", clip(params), clip(got))
 		}
@@ -74,7 +75,7 @@ func checkManyInFlight(r *rig) {
 	}
 	r.Go(func() {
 		for n := range inFlight {
-			if err := a.say(request(noMethod, "", fmt.Sprint(n))); err != nil {
+			if err := a.say(request(noMethod, "", strconv.Itoa(n))); err != nil {
 				r.Errorf("%v", err)
 				return
 			}
@@ -189,7 +190,7 @@ func checkClientLeaves(r *rig) {
 	for range 5 {
 		leaving := r.asker()
 		for n := range 20 {
-			m := &transport.Message{ReplyTo: leaving.back, Body: []byte(request(noMethod, "", fmt.Sprint(n)))}
+			m := &transport.Message{ReplyTo: leaving.back, Body: []byte(request(noMethod, "", strconv.Itoa(n)))}
 			if err := leaving.conn.Send(r.soon(), m); err != nil {
 				break // in lock-step the second has to wait
 			}

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -61,7 +62,10 @@ var batchRules = []Rule{
 		Name: "BatchMixed",
 		Text: "In a batch with Responses the requests are answered, and the Responses are not.",
 		check: asks(
-			probe{`[{"jsonrpc":"2.0","result":5,"id":4},` + request(noMethod, "", "1") + `,{"jsonrpc":"2.0","error":{},"id":5}]`, []string{"[1!-32601]"}},
+			probe{
+				`[{"jsonrpc":"2.0","result":5,"id":4},` + request(noMethod, "", "1") + `,{"jsonrpc":"2.0","error":{},"id":5}]`,
+				[]string{"[1!-32601]"},
+			},
 			probe{body: `[{"jsonrpc":"2.0","result":5,"id":4},` + request("Echo", "[]", "") + `]`},
 		),
 	},
@@ -116,7 +120,7 @@ func checkBatchOrder(r *rig) {
 	}
 	var all []string
 	for n := range 100 {
-		all = append(all, request(noMethod, "", fmt.Sprint(n)))
+		all = append(all, request(noMethod, "", strconv.Itoa(n)))
 	}
 	got := elements(a.answer("[" + strings.Join(all, ",") + "]"))
 	for n, one := range got {

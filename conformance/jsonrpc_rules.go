@@ -116,7 +116,8 @@ var requestRules = []Rule{
 	},
 	{
 		Name: "DuplicateMember",
-		Text: "Beyond the specification: a member of JSON-RPC that stands twice makes a request invalid, for readers differ on which one counts.",
+		Text: "Beyond the specification: a member of JSON-RPC that stands twice makes a request invalid, " +
+			"for readers differ on which one counts.",
 		check: asks(
 			either(`{"jsonrpc":"2.0","method":"`+noMethod+`","method":"Echo","id":1}`, "1"),
 			either(`{"jsonrpc":"2.0","method":"Echo","method":"`+noMethod+`","id":1}`, "1"),
@@ -154,7 +155,8 @@ var requestRules = []Rule{
 	},
 	{
 		Name: "ResultAndMethod",
-		Text: "Beyond the specification: what has a method and a result or an error is neither request nor Response, and refused by -32600.",
+		Text: "Beyond the specification: what has a method and a result or an error is neither request nor Response, " +
+			"and refused by -32600.",
 		check: asks(
 			either(`{"jsonrpc":"2.0","method":"`+noMethod+`","result":5,"id":4}`, "4"),
 			either(`{"jsonrpc":"2.0","method":"`+noMethod+`","error":{"code":1,"message":"x"},"id":4}`, "4"),

@@ -34,7 +34,11 @@ func Mem() [][]byte {
 // newest version, software, user, password and virtual host, beats, limits and no
 // socket.
 func memHello() []byte {
-	head := []string{memText("polyport/mem"), memNumber(1), memNumber(1), memText("test"), memText(""), memText(""), memText(""), memNumber(0)}
+	head := []string{memText("polyport/mem"), memNumber(1), memNumber(1)}
+	for _, text := range []string{"test", "", "", ""} {
+		head = append(head, memText(text))
+	}
+	head = append(head, memNumber(0))
 	for _, limit := range []uint64{4 << 20, 64 << 10, 128, 1024} {
 		head = append(head, memNumber(limit))
 	}

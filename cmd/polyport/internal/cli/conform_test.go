@@ -43,7 +43,11 @@ func TestConformServer(t *testing.T) {
 		t.Errorf("conform = %d, %q, want 0:\n%s", got.code, got.stderr, got.stdout)
 	}
 	all := strings.Split(strings.TrimSpace(got.stdout), "\n")
-	var counts struct{ Pass, Fail, Skip int }
+	var counts struct {
+		Pass int `json:"pass"`
+		Fail int `json:"fail"`
+		Skip int `json:"skip"`
+	}
 	if err := json.Unmarshal([]byte(all[len(all)-1]), &counts); err != nil || counts.Pass < 40 || counts.Fail != 0 || counts.Skip != 1 {
 		t.Errorf("conform --json ends with %s, %v; want 40 passes or more and one skip", all[len(all)-1], err)
 	}
