@@ -33,14 +33,14 @@ type Result struct {
 	Took time.Duration
 }
 
-// Check tests a wire outside of go test, against the named rules or, without
-// names, all of them, and yields each result as it comes. Rules that need
+// Check tests a wire or a server outside of go test, against the named rules or,
+// without names, all that the harness is for, and yields each result as it comes. Rules that need
 // virtual time are skipped. A name that is no rule yields a failed Result of a
 // Rule with that name alone. The end of ctx is the end of the rule under way
 // and of the sequence.
 func Check(ctx context.Context, h Harness, names ...string) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
-		for _, r := range named(names) {
+		for _, r := range h.named(names) {
 			if ctx.Err() != nil {
 				return
 			}
@@ -55,9 +55,9 @@ func Check(ctx context.Context, h Harness, names ...string) iter.Seq[Result] {
 	}
 }
 
-func named(names []string) []Rule {
+func (h *Harness) named(names []string) []Rule {
 	if len(names) == 0 {
-		return Rules()
+		return h.rules()
 	}
 	rules := make([]Rule, len(names))
 	for i, name := range names {

@@ -54,6 +54,17 @@
 // another, are skipped and say so. The rules about queues, consumers that share
 // them and messages that come back are for a broker only.
 //
+// # A server of JSON-RPC
+//
+// With a [Server] in the Harness the rules are [ServerRules]: what a client can
+// ask of a server of JSON-RPC 2.0 that somebody else runs, whatever it is written
+// in. They need a function that dials, and no more:
+//
+//	conformance.Run(t, conformance.Harness{Server: &conformance.Server{Dial: dial}})
+//
+// Nearly all of them call a method that no server has; those that call Echo, which
+// gives back its params, are skipped where there is none.
+//
 // # Exceptions
 //
 // A rule that a wire is known to break stands in [Harness].Skip with its
@@ -64,13 +75,15 @@
 //
 // [Check] runs rules without a *testing.T, by a sequence of [Result] values,
 // against whatever the Harness connects: a wire in this process or, by
-// [Harness].Broker, two ends that meet at a broker. Rules ask for no more than a
-// [TB], so [Rule].Check can also be called from a test of another kind.
+// [Harness].Broker, two ends that meet at a broker, or by [Harness].Server a
+// server. [Broker].Learn finds out what an unknown broker does. Rules ask for no
+// more than a [TB], so [Rule].Check can also be called from a test of another kind.
+// The command "polyport conform" is made of these.
 //
 // # Testing the tests
 //
 // This package's own test builds defects into a sound wire and a sound broker,
 // over a hundred, each of which must be found by the rule whose sentence it
 // breaks; and every rule must find one. Each field of [Broker] must be needed by
-// a rule.
+// a rule. Into a sound server defects are built in the same way.
 package conformance

@@ -36,9 +36,13 @@ type Harness struct {
 	// RawDial are not used: what holds between one end and the broker is a matter
 	// of a harness without Broker. See the package's text, "Through a broker".
 	Broker *Broker
+	// Server is a server of JSON-RPC that somebody else runs. With it the rules
+	// are [ServerRules], of the other fields Options, RawDial, Patience, Hostile
+	// and Skip are used, and URL, if it is set, names the wire.
+	Server *Server
 	// RawDial connects to a server that has not shaken hands yet, for the rules
 	// about hostile bytes. Patience must be longer than the server gives for
-	// the handshake. Nil means a server made of Transport.
+	// the handshake. Nil means a server made of Transport, if there is one.
 	RawDial func(t TB) net.Conn
 	// Patience is how long a rule waits for what must happen, which only a
 	// rule that fails does. Zero means 10 s. A broker far away may need more.

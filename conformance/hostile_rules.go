@@ -58,11 +58,17 @@ func openings() map[string][]byte {
 	return some
 }
 
-func checkHostileBytes(r *rig) {
+// allOpenings are those with what the harness adds.
+func (r *rig) allOpenings() map[string][]byte {
 	all := openings()
 	for i, b := range r.h.Hostile {
 		all[fmt.Sprintf("Hostile[%d] %s", i, brief(b))] = b
 	}
+	return all
+}
+
+func checkHostileBytes(r *rig) {
+	all := r.allOpenings()
 	client, server := r.connect(nil)
 	ways := r.ways(client, server)
 	for name, opening := range all {

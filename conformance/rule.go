@@ -32,9 +32,12 @@ const (
 	needsServer
 	// needsBroker: a broker between the ends.
 	needsBroker
+	// needsAnswers: a server of JSON-RPC at the other end.
+	needsAnswers
 )
 
-// Rules returns all rules in the order in which they run.
+// Rules returns all rules about a wire in the order in which they run. Those
+// about a server of JSON-RPC are [ServerRules].
 func Rules() []Rule {
 	return slices.Concat(
 		messageRules, orderRules, sendRules, limitRules, recvRules, closeRules, lossRules,
@@ -43,9 +46,10 @@ func Rules() []Rule {
 	)
 }
 
-// Lookup finds a rule by its name, in any case of letters.
+// Lookup finds a rule by its name, in any case of letters, among [Rules] and
+// [ServerRules].
 func Lookup(name string) (Rule, bool) {
-	all := Rules()
+	all := slices.Concat(Rules(), ServerRules())
 	i := slices.IndexFunc(all, func(r Rule) bool { return strings.EqualFold(r.Name, name) })
 	if i < 0 {
 		return Rule{}, false
@@ -86,12 +90,16 @@ func (r Rule) virtual(t TB, h *Harness) bool {
 	if h.RawDial == nil {
 		own |= needsServer
 	}
-	return canBubble(t) && (h.inMemory() || h.Transport != nil && r.needs&own != 0)
+	return canBubble(t) && h.Server == nil && (h.inMemory() || h.Transport != nil && r.needs&own != 0)
 }
 
 // missing returns why the rule cannot be tested, or "".
 func (r Rule) missing(t TB, h *Harness) string {
 	switch {
+	case h.Server == nil && r.needs&needsAnswers != 0:
+		return "the rule is about a server of JSON-RPC, and the harness has none"
+	case h.Server != nil:
+		return r.missingAt(h)
 	case h.Broker == nil && r.needs&needsBroker != 0:
 		return "the rule is about a broker, and the harness has none"
 	case h.Broker != nil && r.direct != "":
@@ -104,6 +112,17 @@ func (r Rule) missing(t TB, h *Harness) string {
 		return "the rule sends bytes to a fresh server, and the harness has no RawDial"
 	case r.needs&needsBubble != 0 && !canBubble(t):
 		return "the rule needs virtual time, which only go test has"
+	}
+	return ""
+}
+
+// missingAt is missing for a server that somebody else runs.
+func (r Rule) missingAt(h *Harness) string {
+	switch {
+	case r.needs&needsAnswers == 0:
+		return "the rule needs both ends of a connection, and the harness has a server that somebody else runs"
+	case h.RawDial == nil && r.needs&needsServer != 0:
+		return "the rule sends bytes to a fresh server, and the harness has no RawDial"
 	}
 	return ""
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Run tests a wire against every rule, each as a subtest of its name with the
+// Run tests a wire, or a server, against every rule that the harness is for, each as a subtest of its name with the
 // rule's text as its attribute "rule". What does not apply is skipped with the
 // reason. Subtests run one after the other, and must not run beside other tests
 // of the same process, for they count goroutines and bytes.
@@ -16,7 +16,7 @@ func Run(t *testing.T, h Harness) {
 	for _, wrong := range unknownSkips(h.Skip) {
 		t.Errorf("%s", wrong)
 	}
-	for _, r := range Rules() {
+	for _, r := range h.rules() {
 		t.Run(r.Name, func(t *testing.T) {
 			t.Attr("rule", r.Text)
 			if why, known := h.Skip[r.Name]; known {

@@ -23,6 +23,7 @@ type grammar struct {
 	Gen      gen      `cmd:"" help:"Write a client in Go for a server's methods."`
 	Ping     ping     `cmd:"" help:"Show what a connection is and how long a round trip takes."`
 	Bench    bench    `cmd:"" help:"Measure how fast a server answers."`
+	Conform  conform  `cmd:"" help:"Hold a wire, a server or a broker to the rules."`
 	Version  version  `cmd:"" help:"Print the version."`
 	Help     help     `cmd:"" help:"Explain a verb."`
 }

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"github.com/polyport/polyport/conformance"
+	"github.com/polyport/polyport/internal/hostile"
+	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/mem"
+	"github.com/polyport/polyport/transport/stomp"
+)
+
+// A wire is one that conform --wire can name.
+type wire struct {
+	name      string
+	transport transport.Transport
+	urls      []string // one for each pattern that its ends can go in
+	hostile   [][]byte // openings of its own
+	inMemory  bool     // also without a socket
+}
+
+// wires are those of [app.Wires], one a line.
+var wires = []wire{
+	{"mem", mem.Transport{}, []string{"mem://conformance", "mem://conformance?socket=req"}, hostile.Mem(), true},
+	{"stomp", stomp.Transport{}, []string{"stomp://conformance"}, hostile.STOMP(), false},
+}
+
+func wireNames() (names []string) {
+	for _, w := range wires {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// hostileTo returns the openings of a wire.
+func hostileTo(name string) [][]byte {
+	for _, w := range wires {
+		if w.name == name {
+			return w.hostile
+		}
+	}
+	return nil
+}
+
+// wireSuites are the ways in which a wire is tested.
+func (v *conform) wireSuites() (all []suite) {
+	for _, w := range wires {
+		if w.name != v.Wire {
+			continue
+		}
+		for _, url := range w.urls {
+			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, Patience: v.Timeout}
+			if w.inMemory {
+				all = append(all, suite{url + " in memory", h})
+			}
+			h.Stream = conformance.TCP
+			all = append(all, suite{url + " over TCP", h})
+		}
+	}
+	return all
+}
