@@ -8,6 +8,7 @@ import (
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
+	"github.com/polyport/polyport/transport/zmq"
 )
 
 // TestBeginWell: most openings get through the handshake; else they would be no
@@ -21,6 +22,7 @@ func TestBeginWell(t *testing.T) {
 	}{
 		{"mem", mem.Transport{}, hostile.Mem(), 8},
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
+		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
 	} {
 		let := 0
 		for _, opening := range c.openings {

@@ -3,8 +3,6 @@ package zmq_test
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
-	"strings"
 )
 
 // greet is the greeting of a peer with a mechanism.
@@ -43,65 +41,6 @@ func property(name, value string) string {
 func ready(socket string) []byte { return command("READY", property("Socket-Type", socket)) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-// hostile are openings that begin well.
-func hostile() [][]byte {
-	hello := greet(0, "NULL")
-	all := [][]byte{
-		hello[:10], hello[:63], hello, // and no more
-		{0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1, 0, 0}, // ZMTP 2.0
-		greet(0, "CURVE"),
-		join(greet(0, "PLAIN"), command("HELLO", "\xff")),
-		join(greet(0, "PLAIN"), command("HELLO", "\x01a\x01bc")),
-		join(hello, []byte{4, 0}),
-		join(hello, []byte{4, 1, 0x53}), // a READY body shorter than it says
-		join(hello, command("READY", "\x01S")),
-		join(hello, command("READY", "\x53")),
-		join(hello, command("READY", "\x01a\xff\xff\xff\xffx")),
-		join(hello, command("READY", property("X-Polyport", "beat=%zz"))),
-		join(hello, command("READY", property("X-Polyport", "beat=-1"))),
-		join(hello, command("READY", property("X-Polyport", strings.Repeat("destination=x&", 1000)))),
-		join(hello, lying(4, 1<<62)), join(hello, lying(4, 8<<30)), join(hello, lying(4, 1<<20)),
-		join(hello, frame(0, "a message")),
-		join(hello, ready("PUSH")), join(hello, ready("")),
-		join(hello, command("NONSENSE", "")),
-		join(hello, command("ERROR", "\xffx")),
-	}
-	every := [][]byte{
-		lying(0, 1<<62), lying(0, 8<<30), lying(0, 1<<63), lying(0, 1<<20), // no more comes
-		lying(1, 1<<62), lying(1, 8<<30), lying(4, 1<<62), lying(4, 8<<30),
-		{0x08, 0}, {0xff, 0}, {5, 5, 4, 'P', 'I', 'N', 'G'}, {4, 0}, {4, 1, 9},
-		bytes.Repeat([]byte{1, 0}, 1<<16), // a message without end
-		bytes.Repeat(frame(1, strings.Repeat("x", 255)), 1<<10),
-		join(frame(1, ""), command("PING", "\x00\x0a")),
-		command("PING", "\x00"), command("PING", "\x00\x0a"+strings.Repeat("x", 17)),
-		command("ERROR", ""),
-		command("SUBSCRIBE", strings.Repeat("x", 1<<17)),
-		bytes.Repeat(command("SUBSCRIBE", "x"), 1<<12),
-	}
-	asking := [][]byte{
-		message("\x01polyport\x01\x05ab"), message("\x01polyport\x01\x00"),
-		message("\x01polyport\x01" + property("to", "nowhere")),
-		message("\x01polyport\x01" + property("reply-to", "\x00zmq:\x01\xff")),
-		message("\x01polyport\x01" + property("correlation-id", "n99999999999999999999")),
-		message("\x01polyport\x01" + property("expires", "\x80")),
-		message("\x01polyport\x01" + strings.Repeat(property("X-a", "b"), 1000)),
-		message("\x01polyport\x01" + strings.Repeat(property("a", "b"), 1000)),
-	}
-	listening := [][]byte{
-		bytes.Repeat(frame(0, "\x01x"), 1<<12),
-		frame(0, "\x01"+strings.Repeat("x", 1<<17)),
-	}
-	for _, w := range []struct {
-		socket string
-		then   [][]byte
-	}{{"DEALER", asking}, {"REQ", asking}, {"SUB", listening}} {
-		for _, then := range slices.Concat(every, w.then) {
-			all = append(all, join(hello, ready(w.socket), then))
-		}
-	}
-	return all
-}
 
 // message is an empty one after a frame of properties.
 func message(properties string) []byte { return join(frame(1, properties), frame(0, "{}")) }

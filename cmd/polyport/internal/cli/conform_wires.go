@@ -6,6 +6,7 @@ import (
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
+	"github.com/polyport/polyport/transport/zmq"
 )
 
 // A wire is one that conform --wire can name.
@@ -21,6 +22,7 @@ type wire struct {
 var wires = []wire{
 	{"mem", mem.Transport{}, []string{"mem://conformance", "mem://conformance?socket=req"}, hostile.Mem(), true},
 	{"stomp", stomp.Transport{}, []string{"stomp://conformance"}, hostile.STOMP(), false},
+	{"zmq", zmq.Transport{}, []string{"zmq://conformance", "zmq://conformance?socket=req"}, hostile.ZMQ(), false},
 }
 
 func wireNames() (names []string) {
