@@ -89,6 +89,19 @@ type Info struct {
 	// An end that breaks the rule all the same has its peer end the connection
 	// with [ErrProtocol].
 	Lockstep bool
+	// Feed says that the connection carries nothing but what the end that was
+	// dialed publishes, as between ZMQ's PUB and SUB. The end that dialed is a
+	// [Subscriber] and no more: its Send fails with [ErrUnsupported], which sends
+	// nothing and does no harm. The other is an [Audience]: its Send behaves as
+	// Publish, and its Recv returns nothing but the end of the connection. Somebody
+	// has to call it: subscriptions may be taken in there.
+	//
+	// A subscription's Destination is a prefix of topics, compared byte by byte;
+	// the empty one is that of every topic. There are no acknowledgements, credit
+	// and headers: Subscribe refuses them with [ErrUnsupported]. A message comes
+	// with To and Subject set to its topic, and Subscription to the one that has
+	// longest been there of those that match.
+	Feed bool
 	// Headers says that messages arrive with the Headers that they were sent
 	// with. False means that the wire has no place for them.
 	Headers bool
@@ -100,7 +113,8 @@ type Subscription struct {
 	// choose.
 	ID string
 	// Destination is the queue, topic or reply address, in the wire's own
-	// words. Empty means the one that the connection was dialed for.
+	// words. Empty means the one that the connection was dialed for; on a feed
+	// it is a prefix of topics, and empty means all (see [Info].Feed).
 	Destination string
 	// Ack says how received messages are to be acknowledged.
 	Ack AckMode
@@ -137,8 +151,20 @@ type Subscriber interface {
 // Publisher is implemented by a Conn whose peer can have several subscriptions.
 type Publisher interface {
 	// Publish sends m once for every subscription of the peer whose destination
-	// is m.To, where Send chooses one. Without any it returns [ErrNoRoute].
+	// is m.To, where Send chooses one. Without any it returns [ErrNoRoute]. On a
+	// feed (see [Info].Feed) it sends m once, however many subscriptions match.
 	Publish(ctx context.Context, m *Message) error
+}
+
+// Audience is a [Publisher] that knows what its peer wants to hear by the wire's
+// own means, as ZMQ's PUB does.
+type Audience interface {
+	Publisher
+	// Wants reports whether Publish of a message with that To would reach the
+	// peer. It changes as the peer subscribes and unsubscribes. It is cheap, waits
+	// for nothing, and is safe for concurrent use. Once the connection has ended
+	// it is false.
+	Wants(topic string) bool
 }
 
 // Confirmer is implemented by a Conn whose peer can confirm what it took.
