@@ -32,6 +32,7 @@ type Subscription struct {
 	c      *Client
 	name   string // what its ids begin with
 	filter string
+	words  []string // of filter
 	window int
 	ctx    context.Context // ends with the subscription
 	cancel context.CancelFunc
@@ -42,8 +43,9 @@ type Subscription struct {
 	// is said of the old one can be taken for the new.
 	id       string
 	makes    int
-	live     bool // the server has agreed
-	asking   bool // a goroutine asks for it anew
+	live     bool   // the server has agreed
+	share    *share // of what the wire was asked for, on a feed
+	asking   bool   // a goroutine asks for it anew
 	arrived  []arrival
 	open     int // events that arrived and are not consumed
 	consumed int // events consumed for which no more were asked
@@ -77,6 +79,9 @@ func (c *Client) Subscribe(ctx context.Context, filter string, o *SubscribeOptio
 	s, err := c.s.subscriptions.add(c, filter, o.window())
 	if err != nil {
 		return nil, &CallError{Method: subscribeMethod, Outcome: NotSent, Err: err}
+	}
+	if c.s.feed != nil {
+		return c.s.feed.subscribe(ctx, s)
 	}
 	makes, err := s.ask(ctx)
 	if err != nil {
@@ -205,11 +210,14 @@ func (s *Subscription) end(tell bool) {
 		return
 	}
 	s.over, s.err, s.arrived = true, nil, nil
-	id, known := s.id, s.live
+	id, known, share := s.id, s.live, s.share
 	s.stop()
 	s.mu.Unlock()
 	s.c.s.subscriptions.forget(id)
 	s.signal()
+	if share != nil {
+		s.c.s.feed.leave(share)
+	}
 	if tell || known {
 		_ = s.c.tell(s.c.s.ctx, unsubscribeMethod, unsubscribeParams{Subscription: id}) // or the connection ends
 	}
@@ -236,7 +244,8 @@ func (s *Subscription) fail(err error) {
 	s.signal()
 }
 
-// came takes an event. One that the window has no room for was not to be sent.
+// came takes an event. One that the window has no room for was not to be sent, or
+// is lost, where the wire knows no windows.
 func (s *Subscription) came(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
