@@ -385,6 +385,45 @@ func (p *feedPeer) all() (bodies []string) {
 	}
 }
 
+// TestFeedUnsubscribedMeanwhile: what waits for a peer that does not want it any
+// more is forgotten, and the rest goes on.
+func TestFeedUnsubscribedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		o := still()
+		o.SendBuffer = 4096
+		h := serveOn(t, feedPipe, &transport.ListenOptions{Options: o}, rpc.NewMux(nil), nil)
+		p := h.feedPeer(o)
+		sub, _ := transport.As[transport.Subscriber](p.conn)
+		id, err := sub.Subscribe(t.Context(), transport.Subscription{Destination: "gone"})
+		if err == nil {
+			_, err = sub.Subscribe(t.Context(), transport.Subscription{Destination: "stays"})
+		}
+		synctest.Wait()
+		for i := range n {
+			publish(t, h.Server, []string{"gone", "stays"}[i%2], []int{i}, 1)
+		}
+		if err := errors.Join(err, sub.Unsubscribe(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		publish(t, h.Server, "gone", nil, 0)
+		gone, stays := 0, 0
+		for _, body := range p.all() {
+			if strings.Contains(body, "gone") {
+				gone++
+			} else {
+				stays++
+			}
+		}
+		if gone == 0 || gone == n/2 || stays != n/2 {
+			t.Errorf("%d came of what was unsubscribed, %d of the rest, want some and %d", gone, stays, n/2)
+		}
+		publish(t, h.Server, "stays", []int{n}, 1)
+		p.hears("stays", event("stays", n, false))
+	})
+}
+
 // TestFeedTooLarge: an event that the wire cannot carry is dropped, and counted.
 func TestFeedTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
