@@ -474,6 +474,7 @@ func TestFeedShutdown(t *testing.T) {
 			t.Errorf("Slow = %v, want nil", err)
 		}
 		synctest.Wait()
+		publish(t, h.Server, "t", []int{-1}, 0) // it is too late for more
 		select {
 		case err := <-down:
 			t.Fatalf("Shutdown() = %v before the feed had what waited for it", err)
@@ -516,14 +517,16 @@ func TestFeedShutdownInTime(t *testing.T) {
 				began := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				if err := h.Shutdown(ctx); err != nil {
+				down := make(chan error, 1)
+				go func() { down <- h.Shutdown(ctx) }()
+				if err := within(t, waits, "Publish"); err != nil || time.Since(began) > 0 {
+					t.Errorf("Publish() = %v after %v, want nil at once: no more is taken", err, time.Since(began))
+				}
+				if err := <-down; err != nil {
 					t.Errorf("Shutdown() = %v, want nil: every request was answered", err)
 				}
 				if took := time.Since(began); took < 5*time.Second || took > 7*time.Second {
 					t.Errorf("Shutdown took %v, want 5s and the linger time", took)
-				}
-				if err := within(t, waits, "Publish"); err != nil {
-					t.Errorf("Publish() = %v, want nil", err)
 				}
 				if h.EventStats().Dropped == 0 {
 					t.Error("nothing counts as dropped")

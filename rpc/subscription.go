@@ -14,8 +14,9 @@ type SubscribeOptions struct {
 	// Window is how many events may be under way or wait here to be consumed,
 	// and so bounds the memory they take up, together with the limit of a
 	// message. When it is used up, events wait at the server, whose
-	// [EventPolicy] decides what becomes of them. Zero means 256; the most is
-	// 1,048,576.
+	// [EventPolicy] decides what becomes of them; on a feed, whose server knows no
+	// windows, they are lost here, which a [*GapError] tells. Zero means 256; the
+	// most is 1,048,576.
 	Window int
 }
 
@@ -69,6 +70,11 @@ type arrival struct {
 // for any one word, and # for any number of words, none included. The server
 // refuses a filter or a subscription too many with an [*Error]. ctx bounds the
 // asking alone. Close ends the subscription.
+//
+// On a feed ([transport.Info].Feed) the wire is asked, and nobody agrees: Subscribe
+// returns when that was sent, and what is published until it has arrived is missed.
+// It asks for the longest prefix that all topics of filter have, once for all
+// subscriptions with the same.
 //
 // A connection made with [ClientOptions].Reconnect that is lost and made again
 // renews its subscriptions, which shows as a [*GapError].
