@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,8 +38,9 @@ var feedRules = []Rule{
 		check: checkFeedOnce,
 	},
 	{
-		Name:  "FeedUnsubscribe",
-		Text:  "On a feed Unsubscribe ends a subscription, and only that one, also if another has the same prefix; an unknown ID is an error.",
+		Name: "FeedUnsubscribe",
+		Text: "On a feed Unsubscribe ends a subscription, and only that one, also if another has the same prefix; an unknown ID " +
+			"is an error.",
 		check: checkFeedUnsubscribe,
 	},
 	{
@@ -69,8 +71,8 @@ var feedRules = []Rule{
 	},
 	{
 		Name: "FeedSlow",
-		Text: "On a feed the ctx of Publish bounds the wait for a subscriber that does not receive, with ErrBusy; others are not held up, " +
-			"and what was taken arrives in order.",
+		Text: "On a feed the ctx of Publish bounds the wait for a subscriber that does not receive, with ErrBusy; others are " +
+			"not held up, and what was taken arrives in order.",
 		needs: needsStream,
 		check: checkFeedSlow,
 	},
@@ -267,7 +269,7 @@ func checkFeedPrefix(r *rig) {
 			r.Errorf("%q: %s", topic, diff)
 		}
 		if got.To != topic || got.Subject != topic || got.Subscription != id {
-			r.Errorf("To = %q, Subject = %q, Subscription = %q, want %q, %q and %q", got.To, got.Subject, got.Subscription, topic, topic, id)
+			r.Errorf("%q: To = %q, Subject = %q, Subscription = %q, want %q", topic, got.To, got.Subject, got.Subscription, id)
 		}
 	}
 	for _, topic := range []string{"a", "b.a.", "A.b", "new", "News", "\xc4", strings.Repeat("l", 199)} {
@@ -289,7 +291,7 @@ func checkFeedAll(r *rig) {
 func checkFeedOnce(r *rig) {
 	f := r.feed(nil)
 	for id, prefix := range []string{"a.b", "a.", "", "a.b"} {
-		f.subscribed.to(r, transport.Subscription{ID: fmt.Sprint(id), Destination: prefix})
+		f.subscribed.to(r, transport.Subscription{ID: strconv.Itoa(id), Destination: prefix})
 	}
 	f.follow(r)
 	for i := range 5 {
@@ -423,7 +425,7 @@ func checkFeedLimits(r *rig) {
 		r.wantErr("Publish of "+what, f.audience.Publish(r.soon(), m), transport.ErrTooLarge)
 	}
 	for i := range limits.Subscriptions - 1 {
-		f.to(r, fmt.Sprint(i), fmt.Sprint("topic ", i), "x")
+		f.to(r, strconv.Itoa(i), fmt.Sprint("topic ", i), "x")
 	}
 	for _, id := range []string{"", "one more"} {
 		if _, err := f.sub.Subscribe(r.soon(), transport.Subscription{ID: id, Destination: "y"}); err == nil || !transport.NotSent(err) {
@@ -460,8 +462,8 @@ func checkFeedSlow(r *rig) {
 		r.Errorf("Wants = false for a subscriber that is slow, want true")
 	}
 	for i := range 10 {
-		other.publish(r, "news", fmt.Sprint(i))
-		other.hears(r, "news", fmt.Sprint(i), "s")
+		other.publish(r, "news", strconv.Itoa(i))
+		other.hears(r, "news", strconv.Itoa(i), "s")
 	}
 	slow.in = r.inbox(slow.client)
 	for i := range n {
@@ -494,11 +496,11 @@ func checkFeedCloses(r *rig) {
 	f := r.feed(shortLinger)
 	f.to(r, "s", "", "n")
 	for n := range many {
-		f.publish(r, "n", fmt.Sprint(n))
+		f.publish(r, "n", strconv.Itoa(n))
 	}
 	r.close(f.server)
 	for n := range many {
-		f.hears(r, "n", fmt.Sprint(n), "s")
+		f.hears(r, "n", strconv.Itoa(n), "s")
 	}
 	r.wantClosed("Recv after the last message", r.wantOver(f.in))
 	r.wantErr("Publish after Close", f.audience.Publish(r.soon(), &transport.Message{To: "n"}), transport.ErrClosed)
@@ -530,11 +532,11 @@ func checkFeedRedial(r *rig) {
 		meet()
 		f.wants(r, "a", true)
 		f.unheard(r, "b")
-		f.publish(r, "a", fmt.Sprint(i))
-		f.hears(r, "a", fmt.Sprint(i), "stays")
-		f.to(r, fmt.Sprint(i), fmt.Sprint("new ", i), fmt.Sprint("new ", i))
+		f.publish(r, "a", strconv.Itoa(i))
+		f.hears(r, "a", strconv.Itoa(i), "stays")
+		f.to(r, strconv.Itoa(i), fmt.Sprint("new ", i), fmt.Sprint("new ", i))
 		f.publish(r, fmt.Sprint("new ", i), "news")
-		f.hears(r, fmt.Sprint("new ", i), "news", fmt.Sprint(i))
+		f.hears(r, fmt.Sprint("new ", i), "news", strconv.Itoa(i))
 	}
 	if n := f.in.lost.Load(); n != 3 {
 		r.Errorf("after 3 losses Recv has returned ErrReconnecting %d times", n)

@@ -139,7 +139,8 @@ func (f *feed) hear(m *transport.Message, msgs []envelope.Message, bad bool) {
 		n := f.unheard
 		f.mu.Unlock()
 		if n&(n-1) == 0 {
-			f.s.log.Warn("what came by a feed is no event: want a notification whose method is the topic", "count", n, "topic", m.Subject[:min(len(m.Subject), 100)])
+			f.s.log.Warn("what came by a feed is no event: want a notification whose method is the topic",
+				"count", n, "topic", m.Subject[:min(len(m.Subject), 100)])
 		}
 	} else {
 		f.s.subscriptions.hear(Event{Topic: m.Subject, Params: msgs[0].Params, codec: f.s.codec})

@@ -35,7 +35,10 @@ type pattern struct {
 }
 
 func newHub(o *EventOptions, codec Codec) *hub {
-	return &hub{o: o.withDefaults(), codec: codec, exact: make(map[string]audience), patterns: make(map[string]*pattern), feeds: make(audience)}
+	return &hub{
+		o: o.withDefaults(), codec: codec,
+		exact: make(map[string]audience), patterns: make(map[string]*pattern), feeds: make(audience),
+	}
 }
 
 func (h *hub) add(s *subscriber) {

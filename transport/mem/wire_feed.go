@@ -28,7 +28,9 @@ func (f feedClient) Subscribe(ctx context.Context, s transport.Subscription) (st
 }
 
 // Unsubscribe ends a subscription.
-func (f feedClient) Unsubscribe(ctx context.Context, id string) error { return f.c.Unsubscribe(ctx, id) }
+func (f feedClient) Unsubscribe(ctx context.Context, id string) error {
+	return f.c.Unsubscribe(ctx, id)
+}
 
 // Send fails. When all is over, that comes first.
 func (f feedClient) Send(context.Context, *transport.Message) error {
