@@ -49,10 +49,8 @@ func (t *turns) Send(ctx context.Context, m *Message) error {
 
 // outOfTurn says why nothing can be sent: when all is over, that comes first.
 func (t *turns) outOfTurn() error {
-	select {
-	case <-t.stream.Ending():
-		return t.stream.opError("send", ErrClosed)
-	default:
+	if err := t.stream.Over("send"); err != nil {
+		return err
 	}
 	why := WithReason(ErrUnsupported, "in lock-step this end can only answer, and no message waits for an answer")
 	if t.asks {

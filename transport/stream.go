@@ -294,6 +294,15 @@ func (s *Stream) OnEnd(f func(error)) {
 	}
 }
 
+// Over returns nil as long as messages are taken in, and then why the operation
+// op is too late.
+func (s *Stream) Over(op string) error {
+	if s.closing.Load() || s.Err() != nil {
+		return s.opError(op, ErrClosed)
+	}
+	return nil
+}
+
 // Err returns why the stream ended, or nil.
 func (s *Stream) Err() error {
 	s.mu.Lock()

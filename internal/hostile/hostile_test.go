@@ -20,7 +20,7 @@ func TestBeginWell(t *testing.T) {
 		openings [][]byte
 		let      int // how many are let in, and break the rules then
 	}{
-		{"mem", mem.Transport{}, hostile.Mem(), 8},
+		{"mem", mem.Transport{}, hostile.Mem(), 16},
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
 	} {

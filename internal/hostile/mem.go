@@ -8,7 +8,7 @@ import (
 
 // Mem returns openings of the wire of package mem.
 func Mem() [][]byte {
-	hello := memHello()
+	hello, sub := memHello(""), memHello("sub")
 	all := [][]byte{
 		hello[:1], hello[:len(hello)-1], // and no more
 		{1, 0xff, 0xff, 0xff, 0, 0, 0, 0},                                  // a head of 16 MiB
@@ -25,15 +25,15 @@ func Mem() [][]byte {
 		memFrame(7, memNumber(1<<63), "\x00\x00"),                             // a settlement of what was not sent
 		memFrame(8, memText("s"), memNumber(1<<63)),                           // a grant without end
 	} {
-		all = append(all, append(slices.Clip(hello), then...))
+		all = append(all, append(slices.Clip(hello), then...), append(slices.Clip(sub), then...))
 	}
 	return all
 }
 
 // memHello is the first frame of a client: the magic words, the oldest and the
-// newest version, software, user, password and virtual host, beats, limits and no
-// socket.
-func memHello() []byte {
+// newest version, software, user, password and virtual host, beats, limits and the
+// socket that it wants, if any.
+func memHello(socket string) []byte {
 	head := []string{memText("polyport/mem"), memNumber(1), memNumber(1)}
 	for _, text := range []string{"test", "", "", ""} {
 		head = append(head, memText(text))
@@ -42,7 +42,7 @@ func memHello() []byte {
 	for _, limit := range []uint64{4 << 20, 64 << 10, 128, 1024} {
 		head = append(head, memNumber(limit))
 	}
-	return memFrame(1, append(head, memText(""))...)
+	return memFrame(1, append(head, memText(socket))...)
 }
 
 // memFrame is a frame without a body: its kind, the lengths of head and body,

@@ -22,3 +22,11 @@ func TestLockstepConformance(t *testing.T) {
 	h.Stream = conformance.TCP
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
 }
+
+// TestFeedConformance: the same suite, with a client that only listens.
+func TestFeedConformance(t *testing.T) {
+	h := conformance.Harness{Transport: mem.Transport{}, URL: "mem://conformance?socket=sub", Hostile: hostile.Mem()}
+	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
+	h.Stream = conformance.TCP
+	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
+}

@@ -125,12 +125,15 @@ func (p *publisher) Wants(topic string) bool { return p.topics.match(topic) && p
 
 // Publish sends m, once, if the peer wants its topic, which is m.To.
 func (p *publisher) Publish(ctx context.Context, m *transport.Message) error {
-	if !p.Wants(m.To) {
-		return p.notSent("send", noRoute("the peer has not subscribed to %.100q", m.To))
+	if err := p.stream.Over("send"); err != nil {
+		return err
 	}
 	size, err := p.pack(m, "")
-	if len(m.To) > p.may.HeaderBytes {
+	switch {
+	case len(m.To) > p.may.HeaderBytes:
 		err = tooLarge("the topic has %d bytes; the limit is %d", len(m.To), p.may.HeaderBytes)
+	case err == nil && !p.Wants(m.To):
+		err = noRoute("the peer has not subscribed to %.100q", m.To)
 	}
 	if err != nil {
 		return p.notSent("send", err)
@@ -164,6 +167,9 @@ func newReader(c *conn) *reader {
 
 // Send fails: a SUB has nothing to say but what it wants.
 func (r *reader) Send(context.Context, *transport.Message) error {
+	if err := r.stream.Over("send"); err != nil {
+		return err
+	}
 	return r.notSent("send", transport.WithReason(transport.ErrUnsupported,
 		"this connection only carries events (?socket=sub); dial without it to send"))
 }
@@ -245,7 +251,7 @@ func (r *reader) unpackEvent(m *transport.Message, parts []byte, ends []int) err
 		if _, _, err := r.properties(m, parts, ends); err != nil {
 			return err
 		}
-		m.To, m.Subject = topic, cmp.Or(m.Subject, topic)
+		m.To, m.Subject = topic, topic
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

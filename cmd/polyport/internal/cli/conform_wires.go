@@ -20,9 +20,9 @@ type wire struct {
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
-	{"mem", mem.Transport{}, []string{"mem://conformance", "mem://conformance?socket=req"}, hostile.Mem(), true},
+	{"mem", mem.Transport{}, []string{"mem://conformance", "mem://conformance?socket=req", "mem://conformance?socket=sub"}, hostile.Mem(), true},
 	{"stomp", stomp.Transport{}, []string{"stomp://conformance"}, hostile.STOMP(), false},
-	{"zmq", zmq.Transport{}, []string{"zmq://conformance", "zmq://conformance?socket=req"}, hostile.ZMQ(), false},
+	{"zmq", zmq.Transport{}, []string{"zmq://conformance", "zmq://conformance?socket=req", "zmq://conformance?socket=sub"}, hostile.ZMQ(), false},
 }
 
 func wireNames() (names []string) {
