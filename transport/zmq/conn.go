@@ -137,13 +137,14 @@ func (c *conn) unpack(m *transport.Message, parts []byte, ends []int) error {
 }
 
 // properties sets what the frame of properties says, if there is one, and
-// returns the frames before it.
+// returns the frames before it. From a peer that is none of ours there is none:
+// whatever it looks like is a part of the envelope.
 func (c *conn) properties(m *transport.Message, parts []byte, ends []int) ([]byte, []int, error) {
 	at, last := 0, len(ends)-1
 	if last > 0 {
 		at = ends[last-1]
 	}
-	if !isProperties(parts[at:]) {
+	if !c.info.Headers || !isProperties(parts[at:]) {
 		return parts, ends, nil
 	}
 	return parts[:at], ends[:last], setProperties(m, parts[at:], c.info.Limits.Headers)

@@ -97,7 +97,7 @@ func hostile() [][]byte {
 		then   [][]byte
 	}{{"DEALER", asking}, {"REQ", asking}, {"SUB", listening}} {
 		for _, then := range slices.Concat(every, w.then) {
-			all = append(all, join(hello, ready(w.socket), then))
+			all = append(all, join(hello, readyAs(w.socket, oursAsClient), then))
 		}
 	}
 	return all
