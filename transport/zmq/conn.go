@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
@@ -219,17 +219,14 @@ func (c *conn) notSent(op string, err error) error {
 	return &transport.OpError{Op: op, Scheme: scheme, Addr: c.info.Remote.String(), Err: err}
 }
 
-// shaken ends a handshake: it returns err without what only says that zmq4 was
-// there, and closes the stream.
-func (c *conn) shaken(err error) error {
-	if err == nil {
-		return nil
-	}
+// shaken returns how a handshake ended, without what only says that zmq4 was
+// there.
+func shaken(err error) error {
 	switch known := sentinel(err); {
 	case known != nil:
-		err = transport.WithReason(known, transport.Reason(err))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = transport.WithReason(transport.ErrSlow, "the handshake was not over in time")
+		return transport.WithReason(known, transport.Reason(err))
+	case errors.Is(err, io.EOF):
+		return transport.WithReason(transport.ErrClosed, "the peer closed the connection before the handshake was over")
 	}
 	return err
 }

@@ -261,4 +261,3 @@ var null = greet(0, "NULL")
 func readyAs(socket, ours string) []byte {
 	return command("READY", property("Socket-Type", socket)+property("X-Polyport", ours))
 }
-
