@@ -49,7 +49,8 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 		}},
 		meet: func(_, _ string, peer metadata) error {
 			if c.peer = peer; !socket.IsCompatible(peer.socket) {
-				return refused("the peer's socket is a %.20q, which does not go with %s; there is ?socket=dealer, req and sub", peer.socket, socket)
+				return refused("the peer's socket is a %.20q, which does not go with %s; there is ?socket=dealer, req and sub",
+					peer.socket, socket)
 			}
 			return nil
 		},

@@ -130,7 +130,7 @@ func (c *conn) unpack(m *transport.Message, parts []byte, ends []int) error {
 	if m.To == "" {
 		m.To = c.to
 	}
-	if len(ends) > 0 && !(c.delimited && len(ends) == 1 && len(parts) == 0) {
+	if len(ends) > 1 || len(parts) > 0 || len(ends) == 1 && !c.delimited {
 		m.ReplyTo = envelopeOf(parts, ends)
 	}
 	return nil

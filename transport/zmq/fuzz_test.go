@@ -141,8 +141,10 @@ func (r role) play(data, pieces []byte, quiet bool) (transcript string, err erro
 
 // picture is what a message says.
 func picture(m *transport.Message) []string {
-	all := []string{m.To, m.ReplyTo, m.Subject, m.ContentType, m.Subscription, strconv.Itoa(int(m.ID.Kind())) + m.ID.String(),
-		strconv.Itoa(int(m.CorrelationID.Kind())) + m.CorrelationID.String(), m.Expires.String(), strconv.FormatBool(m.Durable), string(m.Body)}
+	all := []string{
+		m.To, m.ReplyTo, m.Subject, m.ContentType, m.Subscription, strconv.Itoa(int(m.ID.Kind())) + m.ID.String(),
+		strconv.Itoa(int(m.CorrelationID.Kind())) + m.CorrelationID.String(), m.Expires.String(), strconv.FormatBool(m.Durable), string(m.Body),
+	}
 	for _, h := range m.Headers {
 		all = append(all, h.Name, h.Value)
 	}
@@ -228,7 +230,9 @@ func FuzzFrames(f *testing.F) {
 			nil, last("body"), join(more(""), last("body")), join(more("id"), more(""), last("body"), last("body")),
 			join(more(all), last("body"), more(""), more(all), last("")), join(more("topic"), more(all), last("body")),
 			command("PING", "\x00\x0acontext"), command("SUBSCRIBE", "a"), join(last("\x01a"), last("\x00a"), last("b")),
-			join(more(""), command("PING", "\x00\x0a")), lying(0, 1<<62), lying(1, 2000), lying(3, 1), {8, 0}, {4, 0},
+			join(more(""), command("PING", "\x00\x0a")), lying(0, 1<<62), lying(1, 2000), lying(3, 1),
+			{8, 0},
+			{4, 0},
 			bytes.Repeat(more("x"), 9), command("ERROR", "\x03why"), last(strings.Repeat("x", 2000)), last(strings.Repeat("x", 2001)),
 		} {
 			f.Add(byte(i), b, splits[j%len(splits)])

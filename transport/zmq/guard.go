@@ -140,7 +140,8 @@ func commandEnd(buf []byte) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
-	head, size := 2, uint64(0)
+	head := 2
+	var size uint64
 	switch flags := buf[0]; {
 	case flags&^isLong != isCommand:
 		return 0, malformed("expected a command of the handshake, got a frame with flags %#02x", flags)

@@ -188,7 +188,8 @@ func TestServerUsers(t *testing.T) {
 		{
 			"a virtual host", true,
 			[][]byte{greet(0, "PLAIN"), helloOf("ann", "right"), command("INITIATE", property("Socket-Type", "DEALER")+property("X-Polyport", oursAsClient))},
-			"ann", transport.Credentials{User: "ann", Password: "right", VirtualHost: "h"},
+			"ann",
+			transport.Credentials{User: "ann", Password: "right", VirtualHost: "h"},
 		},
 	} {
 		bubble(t, c.name, func(t *testing.T) {

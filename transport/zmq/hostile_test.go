@@ -70,7 +70,11 @@ func hostile() [][]byte {
 	every := [][]byte{
 		lying(0, 1<<62), lying(0, 8<<30), lying(0, 1<<63), lying(0, 1<<20), // no more comes
 		lying(1, 1<<62), lying(1, 8<<30), lying(4, 1<<62), lying(4, 8<<30),
-		{0x08, 0}, {0xff, 0}, {5, 5, 4, 'P', 'I', 'N', 'G'}, {4, 0}, {4, 1, 9},
+		{0x08, 0},
+		{0xff, 0},
+		{5, 5, 4, 'P', 'I', 'N', 'G'},
+		{4, 0},
+		{4, 1, 9},
 		bytes.Repeat([]byte{1, 0}, 1<<16), // a message without end
 		bytes.Repeat(frame(1, strings.Repeat("x", 255)), 1<<10),
 		join(frame(1, ""), command("PING", "\x00\x0a")),
