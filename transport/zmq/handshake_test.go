@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -307,4 +309,22 @@ func TestClientRefused(t *testing.T) {
 			t.Errorf("Client = %v, want that the deadline is over", err)
 		}
 	})
+}
+
+// TestReasonArrives: over TCP, too, the reason comes before the end.
+func TestReasonArrives(t *testing.T) {
+	l, _ := listen(t, "zmq://127.0.0.1:0", nil)
+	for range 20 {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = nc.Write(join(null, ready("PUSH")))
+		said, err := io.ReadAll(nc)
+		_ = nc.Close()
+		if got := reasonOf(t, said); err != nil || !strings.Contains(got, `"PUSH" is not served here`) {
+			t.Fatalf("the peer is told %q, %v, want the reason", got, err)
+		}
+	}
 }
