@@ -71,15 +71,25 @@ func (h *heartbeat) again(t **time.Timer, d time.Duration) {
 }
 
 func (h *heartbeat) send() {
-	silent := now() - h.stream.writer.lastWrite()
-	if deaf, _ := h.stream.clock.silence(); h.asks && deaf >= h.every {
-		_ = h.stream.writer.Control(func(dst []byte) []byte { return append(dst, h.beat...) })
-		silent = 0
-	} else if silent >= h.every {
-		h.stream.writer.Beat(h.beat, now()-h.every)
-		silent = 0
+	idle, reading := now()-h.stream.writer.lastWrite(), true
+	if h.asks {
+		var deaf time.Duration
+		deaf, reading = h.stream.clock.silence()
+		idle = max(idle, deaf)
 	}
-	h.again(&h.sender, h.every-silent)
+	left := h.every - idle
+	switch {
+	case left > 0 && !reading: // look again, but not all the time
+		left = max(left, h.every/10)
+	case left > 0:
+	case h.asks:
+		_ = h.stream.writer.Control(func(dst []byte) []byte { return append(dst, h.beat...) })
+		left = h.every
+	default:
+		h.stream.writer.Beat(h.beat, now()-h.every)
+		left = h.every
+	}
+	h.again(&h.sender, left)
 }
 
 func (h *heartbeat) listen() {

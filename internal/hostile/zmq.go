@@ -9,13 +9,13 @@ import (
 
 // ZMQ returns openings of ZMTP.
 func ZMQ() [][]byte {
-	hello := zmqGreet(0, "NULL")
+	hello := zmqGreet("NULL")
 	all := [][]byte{
 		hello[:10], hello[:63], hello, // and no more
 		{0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1, 0, 0}, // ZMTP 2.0
-		zmqGreet(0, "CURVE"),
-		zmqJoin(zmqGreet(0, "PLAIN"), zmqCommand("HELLO", "\xff")),
-		zmqJoin(zmqGreet(0, "PLAIN"), zmqCommand("HELLO", "\x01a\x01bc")),
+		zmqGreet("CURVE"),
+		zmqJoin(zmqGreet("PLAIN"), zmqCommand("HELLO", "\xff")),
+		zmqJoin(zmqGreet("PLAIN"), zmqCommand("HELLO", "\x01a\x01bc")),
 		zmqJoin(hello, []byte{4, 0}),
 		zmqJoin(hello, []byte{4, 1, 0x53}), // a READY body shorter than it says
 		zmqJoin(hello, zmqCommand("READY", "\x01S")),
@@ -26,14 +26,18 @@ func ZMQ() [][]byte {
 		zmqJoin(hello, zmqCommand("READY", zmqProperty("X-Polyport", strings.Repeat("destination=x&", 1000)))),
 		zmqJoin(hello, zmqLying(4, 1<<62)), zmqJoin(hello, zmqLying(4, 8<<30)), zmqJoin(hello, zmqLying(4, 1<<20)),
 		zmqJoin(hello, zmqFrame(0, "a message")),
-		zmqJoin(hello, zmqReady("PUSH")), zmqJoin(hello, zmqReady("")),
+		zmqJoin(hello, zmqReady("PUSH", "")), zmqJoin(hello, zmqReady("", "")),
 		zmqJoin(hello, zmqCommand("NONSENSE", "")),
 		zmqJoin(hello, zmqCommand("ERROR", "\xffx")),
 	}
 	every := [][]byte{
 		zmqLying(0, 1<<62), zmqLying(0, 8<<30), zmqLying(0, 1<<63), zmqLying(0, 1<<20), // no more comes
 		zmqLying(1, 1<<62), zmqLying(1, 8<<30), zmqLying(4, 1<<62), zmqLying(4, 8<<30),
-		{0x08, 0}, {0xff, 0}, {5, 5, 4, 'P', 'I', 'N', 'G'}, {4, 0}, {4, 1, 9},
+		{0x08, 0},
+		{0xff, 0},
+		{5, 5, 4, 'P', 'I', 'N', 'G'},
+		{4, 0},
+		{4, 1, 9},
 		bytes.Repeat([]byte{1, 0}, 1<<16), // a message without end
 		bytes.Repeat(zmqFrame(1, strings.Repeat("x", 255)), 1<<10),
 		zmqJoin(zmqFrame(1, ""), zmqCommand("PING", "\x00\x0a")),
@@ -60,16 +64,16 @@ func ZMQ() [][]byte {
 		then   [][]byte
 	}{{"DEALER", asking}, {"REQ", asking}, {"SUB", listening}} {
 		for _, then := range slices.Concat(every, w.then) {
-			all = append(all, zmqJoin(hello, zmqReady(w.socket), then))
+			all = append(all, zmqJoin(hello, zmqReady(w.socket, zmqOurs), then))
 		}
 	}
 	return all
 }
 
 // zmqGreet is the greeting of a peer with a mechanism.
-func zmqGreet(minor byte, mechanism string) []byte {
+func zmqGreet(mechanism string) []byte {
 	g := make([]byte, 64)
-	g[0], g[9], g[10], g[11] = 0xff, 0x7f, 3, minor
+	g[0], g[9], g[10], g[11] = 0xff, 0x7f, 3, 0
 	copy(g[12:32], mechanism)
 	return g
 }
@@ -98,8 +102,17 @@ func zmqProperty(name, value string) string {
 	return string([]byte{byte(len(name))}) + name + string(n) + value
 }
 
-// zmqReady is the READY of a socket.
-func zmqReady(socket string) []byte { return zmqCommand("READY", zmqProperty("Socket-Type", socket)) }
+// zmqOurs is what an end of ours says of itself.
+const zmqOurs = "beat=0&header-bytes=65536&headers=128&message=4194304&software=test&subscriptions=1024"
+
+// zmqReady is the READY of a socket, and of an end of ours unless ours is empty.
+func zmqReady(socket, ours string) []byte {
+	said := zmqProperty("Socket-Type", socket)
+	if ours != "" {
+		said += zmqProperty("X-Polyport", ours)
+	}
+	return zmqCommand("READY", said)
+}
 
 func zmqJoin(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 

@@ -20,7 +20,7 @@ func (Transport) Client(_ context.Context, nc net.Conn, u *url.URL, o *transport
 		return nil, err
 	}
 	c := &clientConn{conn: newConn(nc, &o.Options)}
-	if err := c.shaken(c.shake(nc, u, socket, o)); err != nil {
+	if err := shaken(c.shake(nc, u, socket, o)); err != nil {
 		c.stream.Fail(err)
 		return nil, err
 	}
@@ -48,7 +48,10 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 			software: software, virtualHost: cmp.Or(o.VirtualHost, u.Hostname()), beat: o.Heartbeat, limits: o.Limits,
 		}},
 		meet: func(_, _ string, peer metadata) error {
-			c.peer = peer
+			if c.peer = peer; !socket.IsCompatible(peer.socket) {
+				return refused("the peer's socket is a %.20q, which does not go with %s; there is ?socket=dealer, req and sub",
+					peer.socket, socket)
+			}
 			return nil
 		},
 	}
@@ -62,10 +65,10 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 	}
 	g := &guard{Conn: nc, in: c.stream.Reader}
 	if err := open(g, s, socket, false); err != nil {
-		return c.mismatch(err, g.theirs.mechanism, s.mechanism)
-	}
-	if !zmq4.SocketType.IsCompatible(socket, c.peer.socket) {
-		return refused("the peer's socket is a %.20q, which does not go with %s; there is ?socket=dealer, req and sub", c.peer.socket, socket)
+		if g.greeted {
+			return mismatch(err, g.theirs.mechanism, s.mechanism)
+		}
+		return err
 	}
 	c.info.Lockstep = socket == zmq4.Req
 	// A REP wants an empty frame before each message, and so do most programs
@@ -76,9 +79,9 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 }
 
 // mismatch says which mechanism the peer wants, where that is why err came.
-func (c *clientConn) mismatch(err error, wanted, ours zmq4.SecurityType) error {
+func mismatch(err error, wanted, ours zmq4.SecurityType) error {
 	switch wanted {
-	case ours, "":
+	case ours:
 		return err
 	case zmq4.PlainSecurity:
 		return refused("the peer wants a user and a password; put them into the URL")

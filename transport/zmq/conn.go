@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
@@ -130,20 +130,21 @@ func (c *conn) unpack(m *transport.Message, parts []byte, ends []int) error {
 	if m.To == "" {
 		m.To = c.to
 	}
-	if len(ends) > 0 && !(c.delimited && len(ends) == 1 && len(parts) == 0) {
+	if len(ends) > 1 || len(parts) > 0 || len(ends) == 1 && !c.delimited {
 		m.ReplyTo = envelopeOf(parts, ends)
 	}
 	return nil
 }
 
 // properties sets what the frame of properties says, if there is one, and
-// returns the frames before it.
+// returns the frames before it. From a peer that is none of ours there is none:
+// whatever it looks like is a part of the envelope.
 func (c *conn) properties(m *transport.Message, parts []byte, ends []int) ([]byte, []int, error) {
 	at, last := 0, len(ends)-1
 	if last > 0 {
 		at = ends[last-1]
 	}
-	if !isProperties(parts[at:]) {
+	if !c.info.Headers || !isProperties(parts[at:]) {
 		return parts, ends, nil
 	}
 	return parts[:at], ends[:last], setProperties(m, parts[at:], c.info.Limits.Headers)
@@ -218,17 +219,14 @@ func (c *conn) notSent(op string, err error) error {
 	return &transport.OpError{Op: op, Scheme: scheme, Addr: c.info.Remote.String(), Err: err}
 }
 
-// shaken ends a handshake: it returns err without what only says that zmq4 was
-// there, and closes the stream.
-func (c *conn) shaken(err error) error {
-	if err == nil {
-		return nil
-	}
+// shaken returns how a handshake ended, without what only says that zmq4 was
+// there.
+func shaken(err error) error {
 	switch known := sentinel(err); {
 	case known != nil:
-		err = transport.WithReason(known, transport.Reason(err))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = transport.WithReason(transport.ErrSlow, "the handshake was not over in time")
+		return transport.WithReason(known, transport.Reason(err))
+	case errors.Is(err, io.EOF):
+		return transport.WithReason(transport.ErrClosed, "the peer closed the connection before the handshake was over")
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func cutEnvelope(to string) (frames string, ok bool) {
 // a program has made up an envelope, what it made must not break the wire.
 func isEnvelope(frames string) bool {
 	for len(frames) > 0 {
-		n := 0
+		var n int
 		switch {
 		case frames[0] == hasMore && len(frames) > 1:
 			n = 2 + int(frames[1])

@@ -248,8 +248,10 @@ func (r *reader) tell(ctx context.Context, op string, change byte, prefix string
 func (r *reader) unpackEvent(m *transport.Message, parts []byte, ends []int) error {
 	if len(ends) > 0 {
 		topic := string(parts[:ends[0]])
-		if _, _, err := r.properties(m, parts, ends); err != nil {
-			return err
+		if len(ends) > 1 {
+			if _, _, err := r.properties(m, parts, ends); err != nil {
+				return err
+			}
 		}
 		m.To, m.Subject = topic, topic
 	}

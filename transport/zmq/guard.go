@@ -38,6 +38,7 @@ type guard struct {
 	checked int      // bytes at the front of in that may be handed out
 	out     []byte   // not written yet
 	said    int      // bytes of our greeting that were written before
+	failed  error    // why Read gave up, in words of ours
 }
 
 // greet reads and checks the peer's greeting, and leaves it to be handed out.
@@ -100,12 +101,12 @@ func (g *guard) flush() error {
 
 // Read hands out bytes of the greeting or of a command that has been checked.
 func (g *guard) Read(p []byte) (int, error) {
-	if err := g.flush(); err != nil {
-		return 0, err
+	if g.failed = g.flush(); g.failed != nil {
+		return 0, g.failed
 	}
-	for g.checked == 0 {
-		if err := g.check(); err != nil {
-			return 0, err
+	if g.checked == 0 {
+		if g.failed = g.check(); g.failed != nil {
+			return 0, g.failed
 		}
 	}
 	n := copy(p, g.in.Buffered()[:g.checked])
@@ -139,7 +140,8 @@ func commandEnd(buf []byte) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
-	head, size := 2, uint64(0)
+	head := 2
+	var size uint64
 	switch flags := buf[0]; {
 	case flags&^isLong != isCommand:
 		return 0, malformed("expected a command of the handshake, got a frame with flags %#02x", flags)

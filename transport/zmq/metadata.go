@@ -117,7 +117,8 @@ func parseHello(text string) (*hello, error) {
 		software: v.Get("software"), virtualHost: v.Get("host"), destinations: v["destination"],
 		beat: time.Duration(number("beat")) * time.Millisecond,
 		limits: transport.Limits{
-			Message: number("message"), HeaderBytes: number("header-bytes"), Headers: number("headers"), Subscriptions: number("subscriptions"),
+			Message: number("message"), HeaderBytes: number("header-bytes"),
+			Headers: number("headers"), Subscriptions: number("subscriptions"),
 		},
 	}
 	return h, err

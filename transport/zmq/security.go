@@ -1,9 +1,10 @@
 package zmq
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-zeromq/zmq4"
 
@@ -181,7 +182,19 @@ func open(g *guard, s *security, socket zmq4.SocketType, server bool) (err error
 	}()
 	if _, err = zmq4.Open(g, s, socket, nil, server, nil); err != nil {
 		_ = g.flush() // the reason may not have left yet
-		return fmt.Errorf("handshake: %w", err)
+		return cmp.Or(g.failed, inOurWords(err))
 	}
 	return g.flush()
+}
+
+// inOurWords returns an error of zmq4's as ours, and what it only passed on as it
+// was.
+func inOurWords(err error) error {
+	if sentinel(err) != nil {
+		return err
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return malformed("the handshake makes no sense: %.100s", strings.TrimPrefix(err.Error(), "zmq4: "))
 }

@@ -16,7 +16,7 @@ import (
 func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
 	c := &serverConn{conn: newConn(nc, &o.Options), o: o}
-	if err := c.shaken(c.shake(ctx, nc)); err != nil {
+	if err := shaken(c.shake(ctx, nc)); err != nil {
 		c.stream.Fail(err)
 		return nil, err
 	}

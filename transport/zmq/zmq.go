@@ -44,7 +44,7 @@ func socketOf(u *url.URL) (zmq4.SocketType, error) {
 	case "sub":
 		return zmq4.Sub, nil
 	default:
-		return "", transport.WithReason(transport.ErrInvalid, fmt.Sprintf("socket=%.60q: there is socket=dealer (the default), req and sub", s))
+		return "", invalid("socket=%.60q: there is socket=dealer (the default), req and sub", s)
 	}
 }
 

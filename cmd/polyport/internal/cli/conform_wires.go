@@ -20,9 +20,15 @@ type wire struct {
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
-	{"mem", mem.Transport{}, []string{"mem://conformance", "mem://conformance?socket=req", "mem://conformance?socket=sub"}, hostile.Mem(), true},
+	{"mem", mem.Transport{}, sockets("mem"), hostile.Mem(), true},
 	{"stomp", stomp.Transport{}, []string{"stomp://conformance"}, hostile.STOMP(), false},
-	{"zmq", zmq.Transport{}, []string{"zmq://conformance", "zmq://conformance?socket=req", "zmq://conformance?socket=sub"}, hostile.ZMQ(), false},
+	{"zmq", zmq.Transport{}, sockets("zmq"), hostile.ZMQ(), false},
+}
+
+// sockets are the URLs of a wire with the patterns of ZeroMQ's sockets.
+func sockets(scheme string) []string {
+	u := scheme + "://conformance"
+	return []string{u, u + "?socket=req", u + "?socket=sub"}
 }
 
 func wireNames() (names []string) {
