@@ -10,6 +10,7 @@ import (
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp" // stomp: URLs
+	_ "github.com/polyport/polyport/transport/zmq"   // zmq: URLs
 )
 
 // polyportPeers are this library with its defaults, through the typed API.

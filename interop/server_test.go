@@ -23,6 +23,12 @@ func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 		return sum, nil
 	})
 	rpc.Handle(mux, "Echo", func(_ context.Context, v any) (any, error) { return v, nil })
+	return serve(t, rawURL, o, mux)
+}
+
+// serve serves mux at rawURL until the test ends, and returns the port.
+func serve(t *testing.T, rawURL string, o *transport.ListenOptions, mux *rpc.Mux) int {
+	t.Helper()
 	l, err := transport.Listen(t.Context(), rawURL, o)
 	if err != nil {
 		t.Fatal(err)
