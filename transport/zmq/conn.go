@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -229,6 +230,9 @@ func (c *conn) shaken(err error) error {
 		err = transport.WithReason(known, transport.Reason(err))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = transport.WithReason(transport.ErrSlow, "the handshake was not over in time")
+	case errors.Is(err, io.EOF):
+		err = transport.WithReason(transport.ErrClosed, "the peer closed the connection during the handshake; "+
+			"libzmq does so to one who has a user where it wants none, and the reverse")
 	}
 	return err
 }
