@@ -145,12 +145,14 @@ func TestPyzmqLogin(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    options
-		ok   bool
+		// told is what libzmq may make of the ERROR, none if all is well. That of
+		// PLAIN libzmq 4.3.4 does not understand: it looks for "^RROR".
+		told []string
 	}{
-		{"right", options{"user": "ann", "password": "secret:pass word"}, true},
-		{"wrong password", options{"user": "ann", "password": "no"}, false},
-		{"unknown user", options{"user": "bob", "password": "secret:pass word"}, false},
-		{"NULL", options{}, false},
+		{"right", options{"user": "ann", "password": "secret:pass word"}, nil},
+		{"wrong password", options{"user": "ann", "password": "no"}, []string{"refused", "confused"}},
+		{"unknown user", options{"user": "bob", "password": "secret:pass word"}, []string{"refused", "confused"}},
+		{"NULL", options{}, []string{"refused"}},
 	} {
 		for _, socket := range []string{"REQ", "DEALER"} {
 			t.Run(c.name+" by "+socket, func(t *testing.T) {
@@ -159,15 +161,15 @@ func TestPyzmqLogin(t *testing.T) {
 				o := maps.Clone(c.o)
 				maps.Copy(o, options{"endpoint": tcp(serve(t, "zmq://127.0.0.1:0", users, y.mux())), "method": "Enter", "first": 0, "calls": len(y), "socket": socket, "patience": 1})
 				s := startScript(t, "zmq_client.py", o)
-				if c.ok {
+				if c.told == nil {
 					judgeClient(t, s, len(y))
 					y.check(t)
 					return
 				}
 				e := s.await("done", patience)
-				told := slices.DeleteFunc(slices.Clone(s.seen), func(e zmqEvent) bool { return e.What != "refused" || e.Value != 400 })
-				if e.Answered > 0 || len(told) == 0 || slices.Contains(s.monitored(), "connected") {
-					t.Errorf("%d answers, and libzmq saw %+v of its connection, want the status code 400 and no connection", e.Answered, s.seen)
+				told := s.monitored()
+				if e.Answered > 0 || len(told) == 0 || !slices.Contains(c.told, told[0]) || slices.Contains(told, "connected") {
+					t.Errorf("%d answers, and libzmq saw %+v of its connection, want one of %q", e.Answered, s.seen, c.told)
 				}
 				for n := range y {
 					if times := y[n].Load(); times > 0 {
