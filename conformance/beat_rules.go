@@ -117,7 +117,13 @@ func checkIdleLives(r *rig) {
 	for beat, idle := range map[time.Duration]time.Duration{time.Second: 10 * time.Minute, 10 * time.Second: time.Hour} {
 		client, server := r.pair(r.beating(beat, beat))
 		ways := r.ways(client, server)
-		inboxes := []*inbox{r.inbox(ways[0].to), r.inbox(ways[1].to)}
+		var inboxes []*inbox
+		for _, w := range ways {
+			inboxes = append(inboxes, r.inbox(w.to))
+		}
+		if client.Info().Feed {
+			r.inbox(server)
+		}
 		r.sleep(idle)
 		for i, w := range ways {
 			select {

@@ -120,7 +120,7 @@ func TestBroken(t *testing.T) {
 		untried[r.Name] = true
 	}
 	for _, d := range slices.Concat(messageDefects, orderDefects, sendDefects, recvDefects, closeDefects, lossDefects,
-		timeDefects, routeDefects, settleDefects, confirmDefects, lockstepDefects, accessDefects) {
+		timeDefects, routeDefects, settleDefects, confirmDefects, lockstepDefects, feedDefects, accessDefects) {
 		delete(untried, d.rule)
 		t.Run(d.rule+"/"+d.name, func(t *testing.T) {
 			rule, ok := conformance.Lookup(d.rule)

@@ -42,6 +42,11 @@ func TestRules(t *testing.T) {
 	if unknown != 0 {
 		t.Errorf("of the rules to be tested in lock-step %d are none", unknown)
 	}
+	for name := range conformance.OnFeeds {
+		if !seen[name] {
+			t.Errorf("the rule %s, to be tested on feeds, is none", name)
+		}
+	}
 	if got, ok := conformance.Lookup("Nonsense"); ok {
 		t.Errorf("Lookup(%q) = %v, want none", "Nonsense", got)
 	}

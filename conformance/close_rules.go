@@ -94,7 +94,7 @@ func (r *rig) close(c transport.Conn) {
 func checkCloseUnblocksRecv(r *rig) {
 	for i := range 2 {
 		client, server := r.connect(shortLinger)
-		c := r.ways(client, server)[i].to
+		c := [2]transport.Conn{server, client}[i]
 		in := r.inbox(c)
 		r.quiet()
 		r.close(c)

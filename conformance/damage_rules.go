@@ -49,15 +49,15 @@ func (r *rig) conversation() (client, server []byte) {
 	o.Client, o.Server = taps[0], taps[1]
 	c, s := r.pair(o)
 	ways := r.ways(c, s)
-	inboxes := []*inbox{r.inbox(s), r.inbox(c)}
+	inboxes := map[transport.Conn]*inbox{s: r.inbox(s), c: r.inbox(c)}
 	if sub, ok := transport.As[transport.Subscriber](c); ok {
 		_, _ = sub.Subscribe(r.soon(), transport.Subscription{ID: "s", Destination: r.topic(1), Ack: transport.AckEach, Credit: 5})
 	}
-	for i, w := range ways {
+	for _, w := range ways {
 		r.send(w.from, &transport.Message{
 			To: w.dest, Subject: "a", ID: transport.TextID("b"), Body: pattern(200), Headers: []transport.Header{{Name: "c", Value: "d"}},
 		})
-		r.next(inboxes[i])
+		r.next(inboxes[w.to])
 		if by, ok := transport.As[transport.Confirmer](w.from); ok {
 			_ = by.SendConfirmed(r.soon(), &transport.Message{To: w.dest, Body: []byte("confirm")}, func(error) {})
 		}

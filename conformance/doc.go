@@ -32,7 +32,10 @@
 //
 // A wire whose ends say that they go in lock-step ([transport.Info].Lockstep) has
 // rules of its own, and keeps those of the others for which it is enough that the
-// ends take turns. A wire that can do both is tested twice, by two URLs.
+// ends take turns. A wire that can do both is tested twice, by two URLs. The same
+// goes for wires on which one end publishes and the other listens
+// ([transport.Info].Feed): of the other rules they keep those in which nobody sends
+// but the server.
 //
 // # Through a broker
 //

@@ -21,5 +21,8 @@ func NewRule(name string, check func(t TB)) Rule {
 // Alone tests a rule as Check does.
 func (r Rule) Alone(ctx context.Context, h *Harness) Result { return r.try(ctx, nil, h) }
 
+// OnFeeds are the rules that are tested on feeds, too.
+var OnFeeds = onFeeds
+
 // InStep reports whether a rule is tested in lock-step, too, and how many are.
 func InStep(name string) (ok bool, all int) { return inStep[name], len(inStep) }

@@ -54,8 +54,8 @@ func checkInfo(r *rig) {
 		}
 	}
 	a, b := client.Info(), server.Info()
-	if a.Version != b.Version || a.Addressed != b.Addressed || a.Lockstep != b.Lockstep {
-		r.Errorf("the ends do not agree on Version, Addressed and Lockstep: %+v and %+v", *a, *b)
+	if a.Version != b.Version || a.Addressed != b.Addressed || a.Lockstep != b.Lockstep || a.Feed != b.Feed {
+		r.Errorf("the ends do not agree on Version, Addressed, Lockstep and Feed: %+v and %+v", *a, *b)
 	}
 	zero, _ := r.connect(func(o *transport.Options) { o.Limits = transport.Limits{} })
 	if got, want := zero.Info().Limits, new(transport.Limits).WithDefaults(); (r.h.Transport != nil || r.h.Broker != nil) && got != want {

@@ -74,6 +74,7 @@ func (r *rig) redial() *redialing {
 		r.closeAll(d.made...)
 	})
 	r.keepStep(d.conn)
+	r.keepFeed(d.conn)
 	return d
 }
 

@@ -125,6 +125,7 @@ func (r *rig) pair(o PairOptions) (client, server transport.Conn) {
 	}
 	r.Cleanup(func() { r.closeAll(client, server) })
 	r.keepStep(client)
+	r.keepFeed(client)
 	return client, server
 }
 
@@ -156,9 +157,12 @@ type way struct {
 	back     string // the To of messages the other way
 }
 
-// ways returns both directions of a pair.
+// ways returns both directions of a pair, or the only one of a feed.
 func (r *rig) ways(client, server transport.Conn) []way {
 	r.Helper()
+	if client.Info().Feed {
+		return []way{r.listening(client, server)}
+	}
 	dest := r.route(client, server)
 	return []way{
 		{name: "client to server", from: client, to: server, back: dest},

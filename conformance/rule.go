@@ -39,7 +39,7 @@ func Rules() []Rule {
 	return slices.Concat(
 		messageRules, orderRules, sendRules, limitRules, recvRules, closeRules, lossRules,
 		beatRules, slowRules, routeRules, subscribeRules, publishRules, settleRules, creditRules,
-		confirmRules, flushRules, gatherRules, lockstepRules, infoRules, accessRules, redialRules, hostileRules, damageRules, brokerRules,
+		confirmRules, flushRules, gatherRules, lockstepRules, feedRules, infoRules, accessRules, redialRules, hostileRules, damageRules, brokerRules,
 	)
 }
 

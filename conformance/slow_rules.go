@@ -227,7 +227,7 @@ func (r *rig) greets(l *transport.Listener, network *mem.Network, o PairOptions)
 		r.Fatalf("Accept: %v", err)
 	}
 	r.Cleanup(func() { r.closeAll(client, server) })
-	r.works(way{name: "client to server", from: client, to: server})
+	r.works(r.ways(client, server)[0])
 	if took := time.Since(start); took > time.Second {
 		r.Errorf("beside peers that do not shake hands a client was let in after %v", took)
 	}

@@ -139,6 +139,14 @@
 // connection. Notify waits for its empty answer. A Server answers every message and
 // cannot call its callers.
 //
+// # Feeds
+//
+// On some wires a connection carries nothing but what the server publishes
+// ([transport.Info].Feed). A Client there subscribes, by the wire's own means, and
+// cannot call: that fails at once, and nothing is sent. A Server takes no requests
+// on it, sends what the peer has asked its end of the wire for, and hands over what
+// waits before it shuts down.
+//
 // # Slow and hostile peers
 //
 // All that a peer can make this side hold is bounded: [Limits] bound nesting,

@@ -12,7 +12,8 @@ import (
 type EventPolicy uint8
 
 // The policies. What is dropped is counted, and the subscriber is told how much
-// it missed, in its place in the order.
+// it missed, in its place in the order; but not on a feed, which has no way to say
+// it.
 const (
 	// DropOldest drops the events that have waited longest.
 	DropOldest EventPolicy = iota
@@ -22,7 +23,7 @@ const (
 	// All other subscribers have got it by then.
 	Block
 	// Disconnect ends the subscription, not the connection, and drops what
-	// waits.
+	// waits. On a feed ([transport.Info].Feed) it closes the connection.
 	Disconnect
 )
 
@@ -69,7 +70,7 @@ func (o *EventOptions) withDefaults() EventOptions {
 
 // EventStats are counts of a [Server].
 type EventStats struct {
-	// Subscriptions is how many there are now.
+	// Subscriptions is how many there are now. A feed counts as one.
 	Subscriptions int
 	// Published is how many events had a subscriber, Dropped how many of their
 	// deliveries were given up.

@@ -9,3 +9,6 @@ func Matches(filter, topic string) bool {
 
 // CheckTopic says what is wrong with a topic.
 var CheckTopic = checkTopic
+
+// LiteralPrefix is what a filter's topics begin with.
+var LiteralPrefix = literalPrefix

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
 )
 
 // A hub hands what is published on a server to those who subscribed. Those who
@@ -22,6 +23,7 @@ type hub struct {
 	mu       sync.RWMutex // protects the fields below
 	exact    map[string]audience
 	patterns map[string]*pattern
+	feeds    audience // who subscribe by the means of their wires
 }
 
 // An audience is those who gave the same filter.
@@ -33,13 +35,17 @@ type pattern struct {
 }
 
 func newHub(o *EventOptions, codec Codec) *hub {
-	return &hub{o: o.withDefaults(), codec: codec, exact: make(map[string]audience), patterns: make(map[string]*pattern)}
+	return &hub{o: o.withDefaults(), codec: codec, exact: make(map[string]audience), patterns: make(map[string]*pattern), feeds: make(audience)}
 }
 
 func (h *hub) add(s *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.count.Add(1)
+	if s.feed != nil {
+		h.feeds[s] = struct{}{}
+		return
+	}
 	if isPattern(s.filter) {
 		p := h.patterns[s.filter]
 		if p == nil {
@@ -63,6 +69,9 @@ func (h *hub) remove(s *subscriber) {
 	if p := h.patterns[s.filter]; p != nil {
 		all = p.audience
 	}
+	if s.feed != nil {
+		all = h.feeds
+	}
 	if _, there := all[s]; !there {
 		return
 	}
@@ -79,6 +88,11 @@ func (h *hub) find(topic string) (found []*subscriber) {
 	defer h.mu.RUnlock()
 	for s := range h.exact[topic] {
 		found = append(found, s)
+	}
+	for s := range h.feeds {
+		if s.feed.Wants(topic) {
+			found = append(found, s)
+		}
 	}
 	if len(h.patterns) == 0 {
 		return found
@@ -129,12 +143,17 @@ func (h *hub) publish(ctx context.Context, topic string, payload any) (n int, er
 	return n, err
 }
 
-// An event is a notification without its end, which is not the same for all.
-type event struct{ head []byte }
+// An event is a notification, encoded once for all who get it.
+type event struct{ transport.Message }
+
+// head is the event without its end, which is not the same for all.
+func (e *event) head() []byte { return e.Body[:len(e.Body)-1] }
 
 func (h *hub) encode(topic string, payload any) (*event, error) {
+	e := &event{transport.Message{To: topic, Subject: topic, ContentType: contentType}}
 	if payload == nil {
-		return &event{envelope.AppendRequestOpen(nil, nil, topic)}, nil
+		e.Body = envelope.AppendTail(envelope.AppendRequestOpen(nil, nil, topic))
+		return e, nil
 	}
 	head := envelope.AppendRequestHead(nil, nil, topic)
 	at := len(head)
@@ -145,7 +164,8 @@ func (h *hub) encode(topic string, payload any) (*event, error) {
 	case len(head) == at || head[at] != '[' && head[at] != '{':
 		return nil, ErrParams
 	}
-	return &event{head}, nil
+	e.Body = envelope.AppendTail(head)
+	return e, nil
 }
 
 func (h *hub) drop(n uint64) { h.dropped.Add(n) }

@@ -232,7 +232,11 @@ func (s *session) loop() {
 			s.log.Warn("connection lost", "err", err)
 			s.calls.lose(err)
 			s.metadata.Store(metadataUnknown) // the next peer may be another one
-			s.subscriptions.lost()
+			if s.feed != nil {
+				s.feed.lost()
+			} else {
+				s.subscriptions.lost()
+			}
 		default:
 			left = true
 			s.end(s.why(err))

@@ -175,6 +175,9 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
 		services: s.services, events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
+	if a, ok := transport.As[transport.Audience](conn); ok && conn.Info().Feed {
+		sess.subscribers.listenedTo(a)
+	}
 	s.sessions[sess] = struct{}{}
 	s.wg.Add(1)
 	return sess, nil
@@ -199,8 +202,8 @@ func (s *Server) Connections() int {
 }
 
 // Shutdown refuses new requests with [CodeShuttingDown], answers those it has
-// accepted, ends the subscriptions, whose subscribers are told so, closes the
-// connections, and returns when all goroutines of the server have ended. Calls
+// accepted, ends the subscriptions, whose subscribers are told so (those of feeds
+// get what waits for them), closes the connections, and returns when all goroutines of the server have ended. Calls
 // with handles that nobody waits for are not waited for: their contexts end when
 // the others are answered. If ctx ends first, the contexts of handlers that still run
 // are cancelled, what waits is dropped, the connections are closed, and the
@@ -214,9 +217,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		sessions = append(sessions, sess)
 	}
 	s.mu.Unlock()
-	var wg sync.WaitGroup
+	var wg, answered sync.WaitGroup
 	var mu sync.Mutex
 	unanswered := 0
+	answered.Add(len(sessions))
 	for _, sess := range sessions {
 		wg.Go(func() {
 			sess.subscribers.refuse(shuttingDown())
@@ -225,6 +229,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 				defer mu.Unlock()
 				unanswered += sess.serving.open()
 			}
+			answered.Done()
+			sess.subscribers.flush(ctx, &answered)
 			sess.subscribers.close(shuttingDown())
 			sess.cancel(ErrServerClosed)
 			_ = sess.conn.Close()

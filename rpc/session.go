@@ -20,6 +20,7 @@ type session struct {
 	conn     transport.Conn
 	back     transport.Conn // by which answers leave; conn, but where that lets nothing else through
 	lockstep *lockstep      // conn, if it is one
+	feed     *feed          // what a client hears that can do nothing else; nil for others
 	// answersAll says that the peer waits for an answer to whatever it sends.
 	answersAll bool
 	replies    transport.ReplyAddresser // nil if answers need no address
@@ -90,8 +91,11 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 		async: o.async, plain: o.plain, interceptors: o.interceptors,
 	}
 	s.keepStep(conn)
+	s.onlyHear(conn)
 	s.lanes.common, s.lanes.services = o.lane, o.services
-	s.replies, _ = transport.As[transport.ReplyAddresser](conn)
+	if s.feed == nil {
+		s.replies, _ = transport.As[transport.ReplyAddresser](conn)
+	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.calls.init(o.outgoing)
 	s.serving.limit = o.inFlight
@@ -139,6 +143,9 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
 	s.scratch = msgs[:0]
 	switch {
+	case s.feed != nil:
+		s.feed.hear(m, msgs, isBatch || fault != nil)
+		s.settle(m, transport.Accepted)
 	case at == nil && (fault != nil || isBatch || msgs[0].Kind != envelope.Response):
 		clear(msgs)
 		return false

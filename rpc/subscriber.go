@@ -27,6 +27,7 @@ type subscriber struct {
 	to       string // reply address, if the wire has any
 	tail     []byte // what ends an event for this subscriber
 	windowed bool
+	feed     transport.Audience // which knows what the peer wants; nil for the others
 
 	ctx    context.Context // ends with the subscription
 	cancel context.CancelFunc
@@ -39,6 +40,7 @@ type subscriber struct {
 	missed  uint64        // dropped behind the last that waits
 	sending bool          // somebody is in Send, or about to be
 	room    chan struct{} // closed when there is room; nil if nobody waits
+	last    bool          // no more events are taken
 	over    bool
 	why     *Error // to tell when it is over, nil if there is nobody to tell
 }
@@ -64,7 +66,7 @@ func (s *subscriber) offer(e *event) offer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.over:
+	case s.over, s.last:
 		return turnedAway
 	case !s.sending && len(s.waiting) == 0 && s.missed == 0 && s.open():
 		s.sendNow(e)
@@ -96,7 +98,7 @@ func (s *subscriber) offer(e *event) offer {
 func (s *subscriber) offerWait(ctx context.Context, e *event) (ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.over && !s.fits(e) {
+	for !s.over && !s.last && !s.fits(e) {
 		if s.ctx.Err() != nil { // the connection has ended
 			return false, nil
 		}
@@ -117,7 +119,7 @@ func (s *subscriber) offerWait(ctx context.Context, e *event) (ok bool, err erro
 		}
 		s.mu.Lock()
 	}
-	if s.over {
+	if s.over || s.last {
 		return false, nil
 	}
 	s.push(e)
@@ -130,13 +132,13 @@ func (s *subscriber) open() bool { return !s.windowed || s.credit > 0 }
 // fits needs mu.
 func (s *subscriber) fits(e *event) bool {
 	o := &s.of.hub.o
-	return len(s.waiting) == 0 || len(s.waiting) < o.Buffer && s.bytes+len(e.head) <= o.Bytes
+	return len(s.waiting) == 0 || len(s.waiting) < o.Buffer && s.bytes+len(e.Body) <= o.Bytes
 }
 
 // push needs mu.
 func (s *subscriber) push(e *event) {
 	s.waiting = append(s.waiting, waitingEvent{e, s.missed})
-	s.bytes += len(e.head)
+	s.bytes += len(e.Body)
 	s.missed = 0
 	s.wake()
 }
@@ -148,18 +150,23 @@ func (s *subscriber) pop() waitingEvent {
 	if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
 		s.waiting = nil
 	}
-	s.bytes -= len(p.event.head)
+	s.bytes -= len(p.event.Body)
+	s.makeRoom()
+	return p
+}
+
+// makeRoom lets those who wait for room look again. It needs mu.
+func (s *subscriber) makeRoom() {
 	if s.room != nil {
 		close(s.room)
 		s.room = nil
 	}
-	return p
 }
 
 // unpop puts back an event that could not be sent. It needs mu.
 func (s *subscriber) unpop(e *event) {
 	s.waiting = append([]waitingEvent{{event: e}}, s.waiting...)
-	s.bytes += len(e.head)
+	s.bytes += len(e.Body)
 	s.credit++
 }
 
@@ -267,6 +274,7 @@ func (s *subscriber) settle(e *event, err error) {
 		} else {
 			s.missed++
 		}
+	case s.feed != nil && errors.Is(err, transport.ErrNoRoute): // unsubscribed meanwhile
 	case !s.over:
 		s.of.s.log.Debug("nobody is there for an event", "filter", s.filter, "err", err)
 		s.finish(nil)
@@ -284,7 +292,11 @@ func (s *subscriber) sayGoodbye() {
 		n, why := s.missed, s.why
 		s.missed, s.why = 0, nil
 		s.mu.Unlock()
-		_ = s.sendEnd(n, why) // if it fails, the end of the connection says the same
+		if s.feed != nil {
+			s.of.s.hangUp(why)
+		} else {
+			_ = s.sendEnd(n, why) // if it fails, the end of the connection says the same
+		}
 		s.mu.Lock()
 	}
 	s.of.forget(s)
@@ -328,9 +340,12 @@ func (s *subscriber) renew() bool {
 }
 
 func (s *subscriber) sendEvent(ctx context.Context, e *event) error {
+	if s.feed != nil {
+		return s.feed.Publish(ctx, &e.Message)
+	}
 	out := newOutgoing()
 	defer out.free()
-	out.msg.Body = append(append(out.msg.Body, e.head...), s.tail...)
+	out.msg.Body = append(append(out.msg.Body, e.head()...), s.tail...)
 	return s.send(ctx, out)
 }
 
@@ -338,6 +353,9 @@ func (s *subscriber) sendEvent(ctx context.Context, e *event) error {
 func (s *subscriber) sendGap(missed *uint64) bool {
 	n := *missed
 	*missed = 0
+	if s.feed != nil { // which has no words for it
+		return true
+	}
 	s.mu.Unlock()
 	out := newOutgoing()
 	out.msg.Body = envelope.AppendRequestHead(out.msg.Body, nil, gapMethod)

@@ -22,7 +22,8 @@ type subscribers struct {
 
 	mu     sync.Mutex // protects the fields below
 	byKey  map[string]*subscriber
-	closed *Error // why no more are taken
+	feed   *subscriber // the only one, where the wire is a feed
+	closed *Error      // why no more are taken
 }
 
 // shared reports whether the connection is one to a broker, which carries the

@@ -14,8 +14,9 @@ type SubscribeOptions struct {
 	// Window is how many events may be under way or wait here to be consumed,
 	// and so bounds the memory they take up, together with the limit of a
 	// message. When it is used up, events wait at the server, whose
-	// [EventPolicy] decides what becomes of them. Zero means 256; the most is
-	// 1,048,576.
+	// [EventPolicy] decides what becomes of them; on a feed, whose server knows no
+	// windows, they are lost here, which a [*GapError] tells. Zero means 256; the
+	// most is 1,048,576.
 	Window int
 }
 
@@ -32,6 +33,7 @@ type Subscription struct {
 	c      *Client
 	name   string // what its ids begin with
 	filter string
+	words  []string // of filter
 	window int
 	ctx    context.Context // ends with the subscription
 	cancel context.CancelFunc
@@ -42,8 +44,9 @@ type Subscription struct {
 	// is said of the old one can be taken for the new.
 	id       string
 	makes    int
-	live     bool // the server has agreed
-	asking   bool // a goroutine asks for it anew
+	live     bool   // the server has agreed
+	share    *share // of what the wire was asked for, on a feed
+	asking   bool   // a goroutine asks for it anew
 	arrived  []arrival
 	open     int // events that arrived and are not consumed
 	consumed int // events consumed for which no more were asked
@@ -68,6 +71,11 @@ type arrival struct {
 // refuses a filter or a subscription too many with an [*Error]. ctx bounds the
 // asking alone. Close ends the subscription.
 //
+// On a feed ([transport.Info].Feed) the wire is asked, and nobody agrees: Subscribe
+// returns when that was sent, and what is published until it has arrived is missed.
+// It asks for the longest prefix that all topics of filter have, once for all
+// subscriptions with the same.
+//
 // A connection made with [ClientOptions].Reconnect that is lost and made again
 // renews its subscriptions, which shows as a [*GapError].
 func (c *Client) Subscribe(ctx context.Context, filter string, o *SubscribeOptions) (*Subscription, error) {
@@ -77,6 +85,9 @@ func (c *Client) Subscribe(ctx context.Context, filter string, o *SubscribeOptio
 	s, err := c.s.subscriptions.add(c, filter, o.window())
 	if err != nil {
 		return nil, &CallError{Method: subscribeMethod, Outcome: NotSent, Err: err}
+	}
+	if c.s.feed != nil {
+		return c.s.feed.subscribe(ctx, s)
 	}
 	makes, err := s.ask(ctx)
 	if err != nil {
@@ -205,11 +216,14 @@ func (s *Subscription) end(tell bool) {
 		return
 	}
 	s.over, s.err, s.arrived = true, nil, nil
-	id, known := s.id, s.live
+	id, known, share := s.id, s.live, s.share
 	s.stop()
 	s.mu.Unlock()
 	s.c.s.subscriptions.forget(id)
 	s.signal()
+	if share != nil {
+		s.c.s.feed.leave(share)
+	}
 	if tell || known {
 		_ = s.c.tell(s.c.s.ctx, unsubscribeMethod, unsubscribeParams{Subscription: id}) // or the connection ends
 	}
@@ -236,7 +250,8 @@ func (s *Subscription) fail(err error) {
 	s.signal()
 }
 
-// came takes an event. One that the window has no room for was not to be sent.
+// came takes an event. One that the window has no room for was not to be sent, or
+// is lost, where the wire knows no windows.
 func (s *Subscription) came(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

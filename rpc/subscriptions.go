@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,10 @@ func (t *subscriptions) add(c *Client, filter string, window int) (*Subscription
 	}
 	t.last++
 	name := strconv.FormatUint(t.last, 10)
-	s := &Subscription{c: c, name: name, id: name, filter: filter, window: window, some: make(chan struct{}, 1)}
+	s := &Subscription{
+		c: c, name: name, id: name, filter: filter, words: strings.Split(filter, "."), window: window,
+		some: make(chan struct{}, 1),
+	}
 	s.ctx, s.cancel = context.WithCancel(t.s.ctx)
 	if t.byID == nil {
 		t.byID = make(map[string]*Subscription)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -91,4 +92,24 @@ func matches(filter, topic []string) bool {
 		f++
 	}
 	return f == len(filter)
+}
+
+// literalPrefix is the longest text with which every topic begins that a filter
+// stands for.
+func literalPrefix(filter string) string {
+	var prefix strings.Builder
+	words := strings.Split(filter, ".")
+	for i, word := range words {
+		if isWild(word) {
+			if i > 0 && slices.ContainsFunc(words[i:], func(w string) bool { return w != "#" }) {
+				prefix.WriteByte('.') // for at least one more word comes
+			}
+			break
+		}
+		if i > 0 {
+			prefix.WriteByte('.')
+		}
+		prefix.WriteString(word)
+	}
+	return prefix.String()
 }

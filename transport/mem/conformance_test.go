@@ -24,6 +24,14 @@ func TestLockstepConformance(t *testing.T) {
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
 }
 
+// TestFeedConformance: the same suite, with a client that only listens.
+func TestFeedConformance(t *testing.T) {
+	h := conformance.Harness{Transport: mem.Transport{}, URL: "mem://conformance?socket=sub", Hostile: hostile()}
+	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
+	h.Stream = conformance.TCP
+	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })
+}
+
 // hostile are openings that begin well.
 func hostile() [][]byte {
 	hello := mem.AppendHello(nil, 1)
@@ -43,7 +51,7 @@ func hostile() [][]byte {
 		frame(7, mem.Number(1<<63), "\x00\x00"),                               // a settlement of what was not sent
 		frame(8, mem.Text("s"), mem.Number(1<<63)),                            // a grant without end
 	} {
-		all = append(all, append(slices.Clip(hello), then...))
+		all = append(all, append(slices.Clip(hello), then...), append(mem.AppendSubHello(nil), then...))
 	}
 	return all
 }

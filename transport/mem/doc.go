@@ -52,7 +52,7 @@
 //	11 goodbye      both nothing; the connection ends
 //
 // Beat is an interval in milliseconds; what both ends agree on is
-// [transport.Negotiate]'s. Socket is empty or "req". Limits are the four numbers of [transport.Limits]
+// [transport.Negotiate]'s. Socket is empty, "req" or "sub". Limits are the four numbers of [transport.Limits]
 // that a sender has to keep: bytes of a body, bytes of a head, headers,
 // subscriptions. As each end knows the other's, Send refuses what is over the
 // limits of either, and the connection goes on. Kind and lengths are checked
@@ -75,6 +75,14 @@
 // They have no ability but [transport.Flusher]. It is for trying out, without a
 // socket, what is meant for wires that know nothing else. A server can refuse
 // ([Transport].Duplex). Any other socket is [transport.ErrInvalid].
+//
+// # Feeds
+//
+// A client that dials mem://name?socket=sub only listens: [transport.Info].Feed is
+// true at both ends, which keep what is said there. The end that dialed has the
+// ability [transport.Subscriber], the other [transport.Audience], both
+// [transport.Flusher], and no other. The destination of a URL means nothing there.
+// The server takes in subscriptions while its Recv is called.
 //
 // # Settlement and credit
 //

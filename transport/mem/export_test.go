@@ -30,8 +30,13 @@ func AppendHello(dst []byte, newest uint64) []byte {
 }
 
 // AppendReqHello appends the hello of a client that goes in lock-step.
-func AppendReqHello(dst []byte) []byte {
-	h := hello{oldest: version, newest: version, software: "test", limits: transport.Limits{}.WithDefaults(), socket: socketReq}
+func AppendReqHello(dst []byte) []byte { return appendSocketHello(dst, socketReq) }
+
+// AppendSubHello appends the hello of a client that only listens.
+func AppendSubHello(dst []byte) []byte { return appendSocketHello(dst, socketSub) }
+
+func appendSocketHello(dst []byte, socket string) []byte {
+	h := hello{oldest: version, newest: version, software: "test", limits: transport.Limits{}.WithDefaults(), socket: socket}
 	return appendFrame(dst, kindHello, h.append)
 }
 

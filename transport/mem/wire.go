@@ -12,7 +12,8 @@ import (
 // Transport speaks the wire of this package over any net.Conn; see the package
 // comment. The zero value is ready for use.
 type Transport struct {
-	// Duplex has a server refuse clients that want to go in lock-step.
+	// Duplex has a server refuse clients that want to go in lock-step, or only to
+	// listen.
 	Duplex bool
 }
 

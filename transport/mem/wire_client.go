@@ -25,8 +25,11 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 		c.stream.Fail(err)
 		return nil, err
 	}
-	if socket == socketReq {
+	switch socket {
+	case socketReq:
 		return newAsker(c), nil
+	case socketSub:
+		return newFeedClient(c), nil
 	}
 	return c, nil
 }

@@ -24,7 +24,7 @@ type hello struct {
 	user, password, virtualHost string
 	beat                        time.Duration
 	limits                      transport.Limits
-	socket                      string // how the ends talk: "" or socketReq
+	socket                      string // how the ends talk: "", socketReq or socketSub
 }
 
 func (h *hello) append(dst []byte) []byte {

@@ -9,16 +9,21 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// socketReq asks for lock-step, as ZMQ's REQ socket has it.
-const socketReq = "req"
+const (
+	// socketReq asks for lock-step, as ZMQ's REQ socket has it.
+	socketReq = "req"
+	// socketSub asks for a feed, as ZMQ's SUB socket does.
+	socketSub = "sub"
+)
 
 // socketOf returns the socket that a URL asks for.
 func socketOf(u *url.URL) (string, error) {
-	s := u.Query().Get("socket")
-	if s != "" && s != socketReq {
-		return "", invalid("socket=%.60q: there is only socket=%s", s, socketReq)
+	switch s := u.Query().Get("socket"); s {
+	case "", socketReq, socketSub:
+		return s, nil
+	default:
+		return "", invalid("socket=%.60q: there is only socket=%s and socket=%s", s, socketReq, socketSub)
 	}
-	return s, nil
 }
 
 // A step is what keeps an end of a connection in lock-step. It shows nothing of
@@ -59,8 +64,7 @@ func (s *step) Send(ctx context.Context, m *transport.Message) error {
 
 // outOfTurn says why nothing can be sent: when all is over, that comes first.
 func (s *step) outOfTurn() error {
-	nothing := func(dst []byte) []byte { return dst }
-	if err := s.conn.stream.Write(tryOnly, "send", 0, nothing); err != nil && !errors.Is(err, transport.ErrBusy) {
+	if err := s.conn.ending(); err != nil {
 		return err
 	}
 	why := transport.WithReason(transport.ErrUnsupported, "in lock-step this end can only answer, and no message waits for an answer")
@@ -68,6 +72,15 @@ func (s *step) outOfTurn() error {
 		why = transport.WithReason(transport.ErrBusy, "in lock-step the next message has to wait for the answer to the last")
 	}
 	return s.conn.notSent("send", why)
+}
+
+// ending is why nothing can be sent any more, or nil.
+func (c *conn) ending() error {
+	nothing := func(dst []byte) []byte { return dst }
+	if err := c.stream.Write(tryOnly, "send", 0, nothing); err != nil && !errors.Is(err, transport.ErrBusy) {
+		return err
+	}
+	return nil
 }
 
 // tryOnly is a context that has ended.

@@ -22,8 +22,11 @@ func (t Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenO
 		c.stream.Fail(err)
 		return nil, err
 	}
-	if c.socket == socketReq {
+	switch c.socket {
+	case socketReq:
 		return newAnswerer(c), nil
+	case socketSub:
+		return newFeedServer(c), nil
 	}
 	return c, nil
 }
@@ -60,7 +63,7 @@ func (c *serverConn) accept(ctx context.Context) error {
 	if err := c.admit(ctx, h); err != nil {
 		return err
 	}
-	if h.socket != "" && (h.socket != socketReq || c.duplex) {
+	if !c.speaks(h.socket) {
 		return c.turnAway(transport.WithReason(transport.ErrRefused, fmt.Sprintf("socket=%.60q is not spoken here", h.socket)))
 	}
 	c.socket = h.socket
@@ -77,6 +80,11 @@ func (c *serverConn) accept(ctx context.Context) error {
 	c.agree(h.software, c.o.Heartbeat, h.beat, h.limits)
 	c.stream.OnEnd(c.left)
 	return nil
+}
+
+// speaks reports whether this end talks in the way that the client wants.
+func (c *serverConn) speaks(socket string) bool {
+	return socket == "" || !c.duplex && (socket == socketReq || socket == socketSub)
 }
 
 // admit checks the virtual host and the credentials.
@@ -106,8 +114,11 @@ func (c *serverConn) turnAway(why error) error {
 
 // act handles what only a client sends.
 func (c *serverConn) act(f frame) (*transport.Message, error) {
-	if c.socket == socketReq && f.kind != kindMessage {
+	switch {
+	case c.socket == socketReq && f.kind != kindMessage:
 		return nil, malformed("unexpected %v frame from a client in lock-step", f.kind)
+	case c.socket == socketSub && f.kind != kindSubscribe && f.kind != kindUnsubscribe:
+		return nil, malformed("unexpected %v frame from a client that only listens", f.kind)
 	}
 	switch f.kind {
 	case kindMessage:

@@ -39,6 +39,9 @@ func (c *serverConn) subscribe(f frame) error {
 	if s.id == "" || len(s.id) > maxName {
 		return malformed("a subscription needs an id of at most %d bytes", maxName)
 	}
+	if c.socket == socketSub && (s.ack != transport.AckNone || s.limited) {
+		return malformed("a subscription with acknowledgements or credit from a client that only listens")
+	}
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
 	if slices.ContainsFunc(c.subs, func(o *subscription) bool { return o.id == s.id }) {
