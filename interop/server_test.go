@@ -48,8 +48,11 @@ func serve(t *testing.T, rawURL string, o *transport.ListenOptions, mux *rpc.Mux
 		}
 		<-served
 	})
-	return l.Addr().(*net.TCPAddr).Port
+	return portOf(l)
 }
+
+// portOf is the port on which l listens.
+func portOf(l *transport.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 // missing ends a test whose foreign program is not there.
 func missing(t *testing.T, why, install string) {

@@ -7,10 +7,12 @@ Reads one JSON object from the first line of stdin:
     topics      prefixes to subscribe to; a publisher sends by each in turn
     events      how many a publisher sends
     single      a publisher sends one frame, which the topic begins
+    rpc         a publisher sends notifications of JSON-RPC
 
-An event's body is {"n": N}, with N from 0 in steps of 1 over all topics.
+An event's body is {"n": N}, with N from 0 in steps of 1 over all topics, or has
+that as its params.
 
-A subscriber takes what comes until the topic "end", and tells each number in
+A subscriber takes what comes, notifications of JSON-RPC, until the topic "end", and tells each number in
 {"event": "done", "numbers": {TOPIC: [N…]}, "seconds": …}. When its second line
 of stdin comes, it unsubscribes from its first topic, and says "unsubscribed".
 
@@ -63,13 +65,15 @@ def listen(context, o):
             break
         if len(frames) != 2:
             raise ValueError("an event has %d frames: %r" % (len(frames), frames))
-        numbers.setdefault(topic, []).append(json.loads(body)["n"])
+        numbers.setdefault(topic, []).append(json.loads(body)["params"]["n"])
     tell("done", numbers=numbers, seconds=time.monotonic() - start)
     sys.stdin.readline()
 
 
 def publish(s, o, topic, n):
     body = b'{"n":%d}' % n
+    if o.get("rpc"):
+        body = b'{"jsonrpc":"2.0","method":"%s","params":%s}' % (topic.encode(), body)
     if o.get("single"):
         s.send(topic.encode() + body)
     else:
