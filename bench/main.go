@@ -4,6 +4,7 @@
 //
 //	cd bench && go run .
 //	go run . -peers raw-json,polyport-stomp -workloads Callers64 -rounds 3
+//	go run . -zmq -time 1s
 //	go run . -peers polyport-stomp -workloads Echo16KiB -time 5s -rounds 1 -cpuprofile cpu.out
 //
 // docs/bench.md says how it is measured and how to read it. The program runs

@@ -250,7 +250,7 @@ func callPool(ctx context.Context, conns int, d time.Duration) (p pace, err erro
 	return pace{rate: float64(n) / took.Seconds(), cpu: (used - cpu) / time.Duration(n)}, err
 }
 
-// callFor has callers call for a time, and returns how many calls they made.
+// callFor has callers call for a time, each once at least, and returns how many calls they made.
 func (r *rig) callFor(ctx context.Context, callers int, d time.Duration) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -262,7 +262,7 @@ func (r *rig) callFor(ctx context.Context, callers int, d time.Duration) (int64,
 	for range callers {
 		all.Go(func() {
 			terms := make([]float64, 3)
-			for i := 0; time.Now().Before(end) && ctx.Err() == nil; i++ {
+			for i := 0; i == 0 || time.Now().Before(end) && ctx.Err() == nil; i++ {
 				if err := r.sum(ctx, terms, i); err != nil {
 					cancel(err)
 					return

@@ -113,21 +113,8 @@ func startPublisher(t *testing.T) (*rpc.Server, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := rpc.NewServer(rpc.NewMux(nil), &rpc.ServerOptions{Events: &rpc.EventOptions{Policy: rpc.Block}})
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(context.Background(), l)
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown = %v", err)
-		}
-		<-served
-	})
+	server := rpc.NewServer(sampleMux(), &rpc.ServerOptions{Events: &rpc.EventOptions{Policy: rpc.Block}})
+	start(t, server, l)
 	return server, portOf(l)
 }
 

@@ -15,6 +15,11 @@ import (
 // array of numbers, Echo anything. It returns the port.
 func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 	t.Helper()
+	return serve(t, rawURL, o, sampleMux())
+}
+
+// sampleMux has the methods Math.Sum and Echo.
+func sampleMux() *rpc.Mux {
 	mux := rpc.NewMux(nil)
 	rpc.Handle(mux, "Math.Sum", func(_ context.Context, terms []float64) (sum float64, _ error) {
 		for _, x := range terms {
@@ -23,7 +28,7 @@ func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 		return sum, nil
 	})
 	rpc.Handle(mux, "Echo", func(_ context.Context, v any) (any, error) { return v, nil })
-	return serve(t, rawURL, o, mux)
+	return mux
 }
 
 // serve serves mux at rawURL until the test ends, and returns the port.
@@ -33,7 +38,12 @@ func serve(t *testing.T, rawURL string, o *transport.ListenOptions, mux *rpc.Mux
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := rpc.NewServer(mux, nil)
+	start(t, rpc.NewServer(mux, nil), l)
+	return portOf(l)
+}
+
+// start serves what comes by l until the test ends.
+func start(t *testing.T, server *rpc.Server, l *transport.Listener) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -48,7 +58,6 @@ func serve(t *testing.T, rawURL string, o *transport.ListenOptions, mux *rpc.Mux
 		}
 		<-served
 	})
-	return portOf(l)
 }
 
 // portOf is the port on which l listens.
