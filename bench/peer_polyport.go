@@ -23,7 +23,8 @@ func polyportPeers() []peer {
 			how: "STOMP 1.2 over TCP; rpc.Handle, rpc.Call[R]",
 		},
 		{
-			name: "polyport-stomp-goccy", module: module, open: openPolyport("stomp://127.0.0.1:0", &rpc.ClientOptions{Codec: goccyCodec{}}),
+			name: "polyport-stomp-goccy", module: module,
+			open: openPolyport("stomp://127.0.0.1:0", &rpc.ClientOptions{Codec: goccyCodec{}}),
 			how: "the same with an rpc.Codec of github.com/goccy/go-json/v2",
 		},
 		{
@@ -31,7 +32,8 @@ func polyportPeers() []peer {
 			how: "the same by ZMTP 3.0, DEALER and ROUTER",
 		},
 		{
-			name: "polyport-zmq-req", module: module, open: openPolyport("zmq://127.0.0.1:0?socket=req", &rpc.ClientOptions{Conns: callers}),
+			name: "polyport-zmq-req", module: module,
+			open: openPolyport("zmq://127.0.0.1:0?socket=req", &rpc.ClientOptions{Conns: callers}),
 			how: "the same by REQ and REP: one call at a time on each of 64 connections, and a notification is answered before the next",
 		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},

@@ -75,11 +75,11 @@ func (o *options) echoTable(ctx context.Context, inC exchange) (string, error) {
 				}
 				theirs, theirCPU, ratios = append(theirs, q.rate), append(theirCPU, float64(q.cpu)), append(ratios, p.rate/q.rate)
 			}
-			row := []string{fmt.Sprintf("%d B", size), strconv.Itoa(inFlight), absent, perSecond(ours), absent, absent, brief(time.Duration(median(ourCPU)))}
+			rate, ratio, cpu := absent, absent, absent
 			if inC != nil {
-				row[2], row[4], row[5] = perSecond(theirs), fmt.Sprintf("%.2f", median(ratios)), brief(time.Duration(median(theirCPU)))
+				rate, ratio, cpu = perSecond(theirs), fmt.Sprintf("%.2f", median(ratios)), brief(time.Duration(median(theirCPU)))
 			}
-			t.row(row...)
+			t.row(fmt.Sprintf("%d B", size), strconv.Itoa(inFlight), rate, perSecond(ours), ratio, cpu, brief(time.Duration(median(ourCPU))))
 		}
 	}
 	return t.String(), nil

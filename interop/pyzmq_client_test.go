@@ -37,6 +37,7 @@ func dialOurs(t *testing.T, port int, socket string) *rpc.Client {
 
 // TestCallPyzmq: our client calls a REP and a ROUTER of libzmq.
 func TestCallPyzmq(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, c := range []struct {
 		name string
@@ -82,7 +83,7 @@ func judgeOtherMessages(t *testing.T, c *rpc.Client) {
 		t.Errorf("Do = %v", err)
 	}
 	for want, f := range map[string]interface {
-		Get(context.Context) ([]string, error)
+		Get(ctx context.Context) ([]string, error)
 	}{"first": first, "second": second} {
 		if got, err := f.Get(ctx); err != nil || len(got) != 1 || got[0] != want {
 			t.Errorf("a batch answered %q, %v, want %q", got, err, want)
@@ -96,6 +97,7 @@ func judgeOtherMessages(t *testing.T, c *rpc.Client) {
 
 // TestCallPyzmqThroughDevice: our client calls REP workers behind a device.
 func TestCallPyzmqThroughDevice(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, socket := range ours {
 		t.Run(socket, func(t *testing.T) {
@@ -132,6 +134,7 @@ func TestCallPyzmqLogin(t *testing.T) {
 		{"NULL", nil, transport.ErrClosed}, // libzmq hangs up
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			u := url.URL{Scheme: "zmq", User: c.user, Host: fmt.Sprintf("127.0.0.1:%d", port)}
 			client, err := rpc.Dial(t.Context(), u.String(), nil)
 			if c.want != nil {
@@ -153,6 +156,7 @@ func TestCallPyzmqLogin(t *testing.T) {
 // under calls; our client comes back to it. A call is answered, and then it was
 // executed once, or its outcome is unknown.
 func TestPyzmqRestarted(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, kind := range []string{"REP", "ROUTER"} {
 		for _, socket := range ours {

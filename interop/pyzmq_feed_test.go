@@ -73,6 +73,7 @@ func until(t *testing.T, what string, cond func() bool) {
 // TestPyzmqListens: SUB and XSUB of libzmq hear what our server publishes, each
 // event of the topics that they asked for once and in order.
 func TestPyzmqListens(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, socket := range []string{"SUB", "XSUB"} {
 		t.Run(socket, func(t *testing.T) {
@@ -122,6 +123,7 @@ func startPublisher(t *testing.T) (*rpc.Server, int) {
 // frames of topic and body or in one frame that the topic begins, as PUB leaves
 // it to the program.
 func TestListenToPyzmq(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, socket := range []string{"PUB", "XPUB"} {
 		for _, single := range []bool{false, true} {

@@ -16,6 +16,7 @@ import (
 // TestPyzmqCalls: sockets of libzmq call our server; each call is executed and
 // answered once.
 func TestPyzmqCalls(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, c := range []struct {
 		name string
@@ -67,6 +68,7 @@ func TestPyzmqThroughDevice(t *testing.T) {
 // and our server, which does each second, stay together while nothing is said
 // and while a handler is busy.
 func TestPyzmqWaits(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, socket := range []string{"REQ", "DEALER"} {
 		for _, beat := range []int{0, 100} {
@@ -89,6 +91,7 @@ func TestPyzmqWaits(t *testing.T) {
 // TestPyzmqStopped: of a peer that beat and is stopped we know after 1.1 times
 // our interval.
 func TestPyzmqStopped(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	for _, socket := range []string{"REQ", "DEALER"} {
 		t.Run(socket, func(t *testing.T) {
@@ -140,6 +143,7 @@ func TestPyzmqStopped(t *testing.T) {
 
 // TestPyzmqLogin: users by PLAIN, and without any.
 func TestPyzmqLogin(t *testing.T) {
+	t.Parallel()
 	needPyzmq(t)
 	users := &transport.ListenOptions{Authenticator: transport.Users(map[string]string{"ann": "secret:pass word"})}
 	for _, c := range []struct {

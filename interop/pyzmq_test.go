@@ -107,7 +107,7 @@ func (s *script) say(line string) {
 // kill ends the script at once, and waits for it.
 func (s *script) kill() {
 	_ = s.cmd.Process.Kill()
-	for range s.events { //nolint:revive // to the end
+	for range s.events {
 	}
 	<-s.done
 }
@@ -122,21 +122,21 @@ func (s *script) await(kind string, patience time.Duration) zmqEvent {
 		case e, more := <-s.events:
 			switch {
 			case !more:
-				s.fatal("it ended instead of telling %q", kind)
+				s.fatalf("it ended instead of telling %q", kind)
 			case e.Event == kind:
 				return e
 			case e.Event == "failed":
-				s.fatal("it failed instead of telling %q: %s", kind, e.Why)
+				s.fatalf("it failed instead of telling %q: %s", kind, e.Why)
 			}
 			s.seen = append(s.seen, e)
 		case <-late.C:
-			s.fatal("it did not tell %q within %v", kind, patience)
+			s.fatalf("it did not tell %q within %v", kind, patience)
 		}
 	}
 }
 
-// fatal ends the test with all that is known of the script.
-func (s *script) fatal(format string, args ...any) {
+// fatalf ends the test with all that is known of the script.
+func (s *script) fatalf(format string, args ...any) {
 	s.t.Helper()
 	_ = s.cmd.Process.Kill()
 	for e := range s.events {
