@@ -25,7 +25,7 @@ func polyportPeers() []peer {
 		{
 			name: "polyport-stomp-goccy", module: module,
 			open: openPolyport("stomp://127.0.0.1:0", &rpc.ClientOptions{Codec: goccyCodec{}}),
-			how: "the same with an rpc.Codec of github.com/goccy/go-json/v2",
+			how:  "the same with an rpc.Codec of github.com/goccy/go-json/v2",
 		},
 		{
 			name: "polyport-zmq", module: module, open: openPolyport("zmq://127.0.0.1:0", nil),
@@ -34,7 +34,7 @@ func polyportPeers() []peer {
 		{
 			name: "polyport-zmq-req", module: module,
 			open: openPolyport("zmq://127.0.0.1:0?socket=req", &rpc.ClientOptions{Conns: callers}),
-			how: "the same by REQ and REP: one call at a time on each of 64 connections, and a notification is answered before the next",
+			how:  "the same by REQ and REP: one call at a time on each of 64 connections, and a notification is answered before the next",
 		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},
 		{

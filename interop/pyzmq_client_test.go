@@ -52,6 +52,9 @@ func TestCallPyzmq(t *testing.T) {
 			t.Run(c.name+" by "+socket, func(t *testing.T) {
 				t.Parallel()
 				b, n := newBook(t), volume()
+				if c.o["heartbeat"] != nil {
+					n = lessVolume()
+				}
 				o := maps.Clone(c.o)
 				maps.Copy(o, options{"bind": "tcp://127.0.0.1:*", "ledger": b})
 				_, port := listen(t, "zmq_server.py", o)

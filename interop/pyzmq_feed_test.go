@@ -136,7 +136,7 @@ func TestListenToPyzmq(t *testing.T) {
 }
 
 func testListen(t *testing.T, socket string, single bool) {
-	n := volume()
+	n := lessVolume()
 	s, port := listen(t, "zmq_feed.py", options{"socket": socket, "topics": []string{topicOf(0), topicOf(1), topicOf(2)}, "events": n, "single": single})
 	conn, err := transport.Dial(t.Context(), atOurs(port, "sub"), nil)
 	if err != nil {
