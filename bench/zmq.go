@@ -79,7 +79,8 @@ func (o *options) echoTable(ctx context.Context, inC exchange) (string, error) {
 			if inC != nil {
 				rate, ratio, cpu = perSecond(theirs), fmt.Sprintf("%.2f", median(ratios)), brief(time.Duration(median(theirCPU)))
 			}
-			t.row(fmt.Sprintf("%d B", size), strconv.Itoa(inFlight), rate, perSecond(ours), ratio, cpu, brief(time.Duration(median(ourCPU))))
+			t.row(fmt.Sprintf("%d B", size), strconv.Itoa(inFlight),
+				rate, perSecond(ours), ratio, cpu, brief(time.Duration(median(ourCPU))))
 		}
 	}
 	return t.String(), nil
