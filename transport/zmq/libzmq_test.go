@@ -61,7 +61,7 @@ func TestLibzmqRefuses(t *testing.T) {
 		{"hanging up", "zmq://x", plain[:11], transport.ErrClosed, "wants none"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := meet(t, c.url, c.sends, c.want == transport.ErrClosed)
+			_, err := meet(t, c.url, c.sends, errors.Is(c.want, transport.ErrClosed))
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("Client = %v, want %v with %q", err, c.want, c.text)
 			}
