@@ -61,6 +61,10 @@ bench: ## Compare with other RPC libraries in one run (3 min); renews docs/bench
 bench-brokers: ## Compare with go-stomp alone through RabbitMQ and ActiveMQ (5 min); renews docs/bench.md
 	test/with-brokers go -C bench run . -brokers -time 1s -doc ../docs/bench.md
 
+.PHONY: bench-zmq
+bench-zmq: ## Compare the bare ZeroMQ wire with libzmq, in C (1 min); renews docs/bench.md
+	cd bench && go run . -zmq -time 1s -doc ../docs/bench.md
+
 .PHONY: microbench
 microbench: ## Run the Go benchmarks that match BENCH (.), COUNT times
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...

@@ -124,6 +124,36 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestZMQ: without libzmq that is said, and all else is measured.
+func TestZMQ(t *testing.T) {
+	doc := filepath.Join(t.TempDir(), "bench.md")
+	if err := os.WriteFile(doc, []byte(zmqMark+endMark), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-zmq", "-rounds", "1", "-time", "1ms", "-doc", doc}
+	measured, stderr := bench(t, 0, args...)
+	switch {
+	case strings.Contains(stderr, "NOT MEASURED"):
+		t.Skip(stderr)
+	case stderr != "":
+		t.Errorf("stderr = %q", stderr)
+	}
+	t.Setenv("PATH", "")
+	without, stderr := bench(t, 0, args...)
+	if !strings.Contains(stderr, "libzmq is NOT MEASURED") || !strings.Contains(stderr, "libzmq3-dev") {
+		t.Errorf("without gcc, stderr = %q", stderr)
+	}
+	for out, dashes := range map[string]int{measured: 0, without: 3} {
+		row := line(out, "| 64 B | 64 | ")
+		if row == "" || strings.Count(row, absent) != dashes || line(out, "| 1000 | ") == "" {
+			t.Errorf("want rows for 64 B, with %d things missing, and for 1000 connections:\n%s", dashes, out)
+		}
+	}
+	if text, err := os.ReadFile(doc); err != nil || !strings.Contains(string(text), without) {
+		t.Errorf("the document is %s, %v", text, err)
+	}
+}
+
 func TestProfile(t *testing.T) {
 	cpu, mem := filepath.Join(t.TempDir(), "cpu.out"), filepath.Join(t.TempDir(), "mem.out")
 	bench(t, 0, "-peers", "raw-bytes", "-workloads", "Callers64", "-rounds", "1", "-time", "1ms", "-cpuprofile", cpu, "-memprofile", mem)

@@ -169,6 +169,7 @@ func (t *table) String() string { return t.b.String() }
 const (
 	tablesMark  = "<!-- bench: written by make bench -->\n"
 	brokersMark = "<!-- bench: written by make bench-brokers -->\n"
+	zmqMark     = "<!-- bench: written by make bench-zmq -->\n"
 	endMark     = "<!-- bench: end -->\n"
 )
 

@@ -10,6 +10,8 @@ import (
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp" // stomp: URLs
+	_ "github.com/polyport/polyport/transport/zmq"   // zmq: URLs
+	_ "github.com/polyport/polyport/transport/zmq"   // zmq: URLs
 )
 
 // polyportPeers are this library with its defaults, through the typed API.
@@ -21,8 +23,18 @@ func polyportPeers() []peer {
 			how: "STOMP 1.2 over TCP; rpc.Handle, rpc.Call[R]",
 		},
 		{
-			name: "polyport-stomp-goccy", module: module, open: openPolyport("stomp://127.0.0.1:0", goccyCodec{}),
-			how: "the same with an rpc.Codec of github.com/goccy/go-json/v2",
+			name: "polyport-stomp-goccy", module: module,
+			open: openPolyport("stomp://127.0.0.1:0", &rpc.ClientOptions{Codec: goccyCodec{}}),
+			how:  "the same with an rpc.Codec of github.com/goccy/go-json/v2",
+		},
+		{
+			name: "polyport-zmq", module: module, open: openPolyport("zmq://127.0.0.1:0", nil),
+			how: "the same by ZMTP 3.0, DEALER and ROUTER",
+		},
+		{
+			name: "polyport-zmq-req", module: module,
+			open: openPolyport("zmq://127.0.0.1:0?socket=req", &rpc.ClientOptions{Conns: callers}),
+			how:  "the same by REQ and REP: one call at a time on each of 64 connections, and a notification is answered before the next",
 		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},
 		{
@@ -43,8 +55,9 @@ func polyportMux(s *service, codec rpc.Codec) *rpc.Mux {
 	return mux
 }
 
-// openPolyport serves and calls by URL. A nil codec is the default.
-func openPolyport(rawURL string, codec rpc.Codec) func(context.Context, *service) (client, error) {
+// openPolyport serves and calls by URL; both ends have the codec of o, which may
+// be nil.
+func openPolyport(rawURL string, o *rpc.ClientOptions) func(context.Context, *service) (client, error) {
 	return func(ctx context.Context, s *service) (client, error) {
 		u, err := url.Parse(rawURL)
 		if err != nil {
@@ -54,10 +67,14 @@ func openPolyport(rawURL string, codec rpc.Codec) func(context.Context, *service
 		if err != nil {
 			return nil, err
 		}
+		var codec rpc.Codec
+		if o != nil {
+			codec = o.Codec
+		}
 		c := &polyportClient{}
 		c.serve(ctx, ln, polyportMux(s, codec))
 		u.Host = ln.Addr().String()
-		c.Client, err = rpc.Dial(ctx, u.String(), &rpc.ClientOptions{Codec: codec})
+		c.Client, err = rpc.Dial(ctx, u.String(), o)
 		if err != nil {
 			return nil, errors.Join(err, c.closing.Close())
 		}

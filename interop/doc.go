@@ -7,6 +7,9 @@
 // stomp.py 8, the STOMP client of most Python programs, calls a JSON-RPC server
 // in all three versions of the protocol.
 //
+// libzmq 4.3, by pyzmq, calls a JSON-RPC server and answers its client, publishes
+// and subscribes, beats, is stopped and restarted, and stands between as a device.
+//
 // RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
 // STOMP wire, which are held to the rules of package conformance, and between
 // servers and callers, while they are killed and restarted. Package broker in

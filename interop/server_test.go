@@ -15,6 +15,11 @@ import (
 // array of numbers, Echo anything. It returns the port.
 func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 	t.Helper()
+	return serve(t, rawURL, o, sampleMux())
+}
+
+// sampleMux has the methods Math.Sum and Echo.
+func sampleMux() *rpc.Mux {
 	mux := rpc.NewMux(nil)
 	rpc.Handle(mux, "Math.Sum", func(_ context.Context, terms []float64) (sum float64, _ error) {
 		for _, x := range terms {
@@ -23,11 +28,22 @@ func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 		return sum, nil
 	})
 	rpc.Handle(mux, "Echo", func(_ context.Context, v any) (any, error) { return v, nil })
+	return mux
+}
+
+// serve serves mux at rawURL until the test ends, and returns the port.
+func serve(t *testing.T, rawURL string, o *transport.ListenOptions, mux *rpc.Mux) int {
+	t.Helper()
 	l, err := transport.Listen(t.Context(), rawURL, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := rpc.NewServer(mux, nil)
+	start(t, rpc.NewServer(mux, nil), l)
+	return portOf(l)
+}
+
+// start serves what comes by l until the test ends.
+func start(t *testing.T, server *rpc.Server, l *transport.Listener) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -42,8 +58,10 @@ func startServer(t *testing.T, rawURL string, o *transport.ListenOptions) int {
 		}
 		<-served
 	})
-	return l.Addr().(*net.TCPAddr).Port
 }
+
+// portOf is the port on which l listens.
+func portOf(l *transport.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 // missing ends a test whose foreign program is not there.
 func missing(t *testing.T, why, install string) {

@@ -74,6 +74,9 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 	// A REP wants an empty frame before each message, and so do most programs
 	// behind a ROUTER, as long as they are none of ours.
 	c.delimited = socket == zmq4.Req || c.peer.ours == nil && c.peer.socket != zmq4.Dealer
+	if c.peer.ours == nil && socket == zmq4.Dealer {
+		c.arrange = c.unpackAnswer
+	}
 	c.agree(&o.Options, g.theirs.minor)
 	return nil
 }
@@ -89,6 +92,16 @@ func mismatch(err error, wanted, ours zmq4.SecurityType) error {
 		return refused("the peer knows no users; leave user and password out of the URL")
 	}
 	return refused("the peer wants the mechanism %.20q; spoken are NULL and PLAIN, over TLS if need be", wanted)
+}
+
+// unpackAnswer is unpack for a DEALER at a REP, or at one behind devices: it
+// answers everything, and with an empty body where there is nothing to say, as to
+// a notification. Nobody waits for that.
+func (c *clientConn) unpackAnswer(m *transport.Message, parts []byte, ends []int) error {
+	if len(m.Body) == 0 {
+		return errNothing
+	}
+	return c.unpack(m, parts, ends)
 }
 
 // Send sends m to its destination, or that of the URL.

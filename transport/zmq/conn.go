@@ -226,7 +226,8 @@ func shaken(err error) error {
 	case known != nil:
 		return transport.WithReason(known, transport.Reason(err))
 	case errors.Is(err, io.EOF):
-		return transport.WithReason(transport.ErrClosed, "the peer closed the connection before the handshake was over")
+		return transport.WithReason(transport.ErrClosed, "the peer closed the connection before the handshake was over; "+
+			"libzmq does so to one who has a user where it wants none, and the reverse")
 	}
 	return err
 }

@@ -134,6 +134,18 @@ func (g *guard) check() error {
 	}
 }
 
+// misspelled is how libzmq, 4.3.4 for one, begins the ERROR by which it refuses a
+// user: in C "\x5ERROR" is one byte shorter than it looks.
+const misspelled = "^RROR"
+
+// misspeltEnd is the error that this command tells, once all of it is there.
+func misspeltEnd(buf []byte, end, head int) (int, error) {
+	if len(buf) < end {
+		return 0, nil
+	}
+	return 0, refusal(buf[min(end, head+len(misspelled)):end])
+}
+
 // commandEnd returns the length of the command frame that buf begins with, or 0
 // if it is not all there ("Framing").
 func commandEnd(buf []byte) (int, error) {
@@ -158,6 +170,9 @@ func commandEnd(buf []byte) (int, error) {
 	}
 	if size > handshakeCommand {
 		return 0, tooLarge("a command of the handshake has %d bytes; the limit is %d", size, handshakeCommand)
+	}
+	if len(buf) >= head+len(misspelled) && string(buf[head:head+len(misspelled)]) == misspelled {
+		return misspeltEnd(buf, head+int(size), head)
 	}
 	if len(buf) > head && int(buf[head]) >= int(size) || size == 0 {
 		return 0, malformed("a command of the handshake is shorter than its name")
