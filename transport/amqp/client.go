@@ -36,6 +36,8 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 	if c.info.PeerBeat > 0 {
 		s.StartHeartbeat(0, c.info.PeerBeat, nil)
 	}
+	lost := c.probe
+	g.lost.Store(&lost)
 	c.pumps.Go(c.watch)
 	return c, nil
 }
@@ -116,6 +118,10 @@ type clientConn struct {
 	peer   peer
 	to     string // where messages without a destination go
 	buffer int64  // bytes that may wait for one address
+	// inOne is the size from which on a message may not fit one frame. go-amqp
+	// says only in the last frame of a message that it is settled, which RabbitMQ
+	// 4 takes for an error.
+	inOne  int
 	linger time.Duration
 	log    *slog.Logger
 
@@ -159,6 +165,7 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 			Beat: said.idle, PeerBeat: max(0, o.Heartbeat), Addressed: true, Headers: true,
 		},
 	}
+	c.inOne = said.frameMax - framing
 	c.info.Peer = cmp.Or(c.info.Peer, said.container)
 	if u.User != nil {
 		c.info.User = u.User.Username()

@@ -10,6 +10,10 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
+// framing is what a message in a frame takes up at most besides its body and
+// the texts of its fields.
+const framing = 512
+
 // check reports why m cannot be said, and how long it is about.
 func check(m *transport.Message, l *transport.Limits) (size int, err error) {
 	if len(m.Body) > l.Message {

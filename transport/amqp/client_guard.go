@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,7 @@ type guard struct {
 	arrived int64 // deliveries
 	granted atomic.Int64
 	flows   atomic.Int64 // flow frames that were written
+	lost    atomic.Pointer[func()]
 
 	mu   sync.Mutex // protects the fields below
 	open openFrame
@@ -69,6 +71,7 @@ type linkKey struct{ channel, handle uint32 }
 // openFrame is what the peer's open says beyond what go-amqp tells.
 type openFrame struct {
 	container    string
+	frameMax     int
 	channelMax   int
 	idle         time.Duration
 	capabilities []string
@@ -171,7 +174,10 @@ func (g *guard) frame(b []byte) error {
 	case performDetach:
 		handle, _ := number(c.next())
 		delete(g.partial, linkKey{channel, uint32(handle)}) //nolint:gosec // a uint, or nobody's
+		c.pass(1)
+		g.noticed(c.next())
 	case performEnd:
+		g.noticed(c.next())
 		for k := range g.partial {
 			if k.channel == channel {
 				delete(g.partial, k)
@@ -185,6 +191,14 @@ func (g *guard) frame(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// noticed has outlets look whether their links are there, if the peer has ended
+// one because of an error, once go-amqp has taken note of it.
+func (g *guard) noticed(err []byte) {
+	if f := g.lost.Load(); f != nil && err != nil {
+		time.AfterFunc(5*time.Millisecond, *f)
+	}
 }
 
 // checkFlow sees to it that credit for a link is a number, which go-amqp takes
@@ -262,7 +276,11 @@ func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) 
 func (g *guard) opened(c composite) {
 	var o openFrame
 	o.container, _ = text(c.next())
-	c.pass(2)
+	c.pass(1)
+	o.frameMax = math.MaxInt32
+	if n, ok := number(c.next()); ok && n > 0 {
+		o.frameMax = int(min(n, math.MaxInt32)) //nolint:gosec // bounded
+	}
 	o.channelMax = math.MaxUint16
 	if n, ok := number(c.next()); ok {
 		o.channelMax = int(min(n, math.MaxUint16)) //nolint:gosec // bounded

@@ -48,8 +48,10 @@ type outlet struct {
 type letter struct {
 	msg    *goamqp.Message
 	need   int64
+	size   int           // in bytes, about
 	done   func(error)   // of SendConfirmed, or nil
 	passed chan struct{} // of a mark
+	probe  bool          // a mark: look whether there is a link
 	waits  bool          // its Send waits for the link; protected by the outlet's mu
 	err    error         // for that Send; likewise
 }
@@ -108,7 +110,7 @@ func (c *clientConn) send(ctx context.Context, m *transport.Message, done func(e
 	}
 	to := cmp.Or(m.To, c.to)
 	r := c.peer.route(to, c.to, m.Subject)
-	l := &letter{msg: encode(m, to), need: min(int64(size), c.buffer), done: done}
+	l := &letter{msg: encode(m, to), need: min(int64(size), c.buffer), size: size, done: done}
 	if r.subject != "" {
 		l.msg.Properties.Subject = &r.subject
 	}
@@ -270,10 +272,7 @@ func (o *outlet) wait(ctx context.Context, n int64) error {
 // flush waits until all that was put before has been written.
 func (o *outlet) flush(ctx context.Context) error {
 	l := &letter{passed: make(chan struct{})}
-	o.mu.Lock()
-	o.queue = append(o.queue, l)
-	o.mu.Unlock()
-	o.signal()
+	o.mark(l)
 	select {
 	case <-l.passed:
 		return nil
@@ -337,8 +336,12 @@ func (o *outlet) next() *letter {
 // deliver sends one letter. It returns an error if there is no link any more
 // and none can be had.
 func (o *outlet) deliver(l *letter) error {
-	if l.passed != nil {
+	switch {
+	case l.passed != nil:
 		close(l.passed)
+		return nil
+	case l.probe:
+		o.probe()
 		return nil
 	}
 	defer o.room.Release(l.need)
@@ -362,15 +365,47 @@ func (o *outlet) deliver(l *letter) error {
 	return nil
 }
 
-// alive reports whether the link is there, as far as can be known. To hand in a
-// delivery tag that is too long sends nothing: it is refused, unless the link
-// has ended, which is told first.
+// probe has all outlets look whether they have a link.
+func (c *clientConn) probe() {
+	for _, o := range c.allOutlets() {
+		o.mark(&letter{probe: true})
+	}
+}
+
+// probe looks whether there is a link. If there is none, what was sent last may
+// be lost.
+func (o *outlet) probe() {
+	if err := o.lost(); err != nil {
+		o.detach()
+		o.c.undelivered(o.target, o.c.lost(linkErr(err)))
+	}
+}
+
+// mark puts a letter that is no message.
+func (o *outlet) mark(l *letter) {
+	o.mu.Lock()
+	o.queue = append(o.queue, l)
+	o.mu.Unlock()
+	o.signal()
+}
+
+// alive reports whether there is a link.
 func (o *outlet) alive() bool {
-	if time.Since(o.last) < fresh {
-		return true
+	return o.sender != nil && (time.Since(o.last) < fresh || o.lost() == nil)
+}
+
+// lost returns why there is no link any more, or nil. To hand in a delivery tag
+// that is too long sends nothing: it is refused, unless the link has ended,
+// which is told first.
+func (o *outlet) lost() error {
+	if o.sender == nil {
+		return nil
 	}
 	_, err := o.sender.SendWithReceipt(context.Background(), overlong, nil)
-	return !isLoss(err)
+	if isLoss(err) {
+		return err
+	}
+	return nil
 }
 
 // overlong is a message whose delivery tag is over the limit of 32 bytes.
@@ -378,7 +413,7 @@ var overlong = &goamqp.Message{DeliveryTag: make([]byte, 33)}
 
 // transfer hands a letter to go-amqp, and returns when it is written.
 func (o *outlet) transfer(l *letter) error {
-	if l.done == nil && o.settles {
+	if l.done == nil && o.settles && l.size < o.c.inOne {
 		err := o.sender.Send(context.Background(), l.msg, &goamqp.SendOptions{Settled: true})
 		if err == nil || isLoss(err) || isOwn(err) {
 			return err
@@ -457,8 +492,8 @@ func (o *outlet) end(err error) {
 	o.mu.Unlock()
 	o.refuse()
 	for _, l := range left {
-		if l.passed != nil {
-			continue // gone will tell
+		if l.msg == nil {
+			continue // gone tells all
 		}
 		o.room.Release(l.need)
 		o.fail(l, err)
