@@ -166,6 +166,9 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 		},
 	}
 	c.inOne = said.frameMax - framing
+	if o.Heartbeat < 0 {
+		c.info.Beat = 0 // go-amqp sends them all the same
+	}
 	c.info.Peer = cmp.Or(c.info.Peer, said.container)
 	if u.User != nil {
 		c.info.User = u.User.Username()

@@ -64,9 +64,10 @@ func encode(m *transport.Message, to string) *goamqp.Message {
 		at := m.Expires
 		p.AbsoluteExpiryTime = &at
 	}
-	out := &goamqp.Message{Properties: p, Data: [][]byte{append(make([]byte, 0, len(m.Body)), m.Body...)}}
-	if m.Durable {
-		out.Header = &goamqp.MessageHeader{Durable: true, Priority: 4}
+	out := &goamqp.Message{
+		Header:     &goamqp.MessageHeader{Durable: m.Durable, Priority: 4}, // without one RabbitMQ 4 takes it for durable
+		Properties: p,
+		Data:       [][]byte{append(make([]byte, 0, len(m.Body)), m.Body...)},
 	}
 	if len(m.Headers) > 0 {
 		out.ApplicationProperties = make(map[string]any, len(m.Headers))

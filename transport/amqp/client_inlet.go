@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -143,6 +144,7 @@ func (c *clientConn) Grant(_ context.Context, id string, n int) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	c.guard.granted.Add(int64(max(0, n)))
 	if err := in.issue(n); err != nil {
 		return c.opError("subscribe", err)
 	}
@@ -154,18 +156,17 @@ func (in *inlet) issue(n int) error {
 	if n <= 0 || in.link == nil {
 		return nil
 	}
-	in.c.guard.granted.Add(int64(n))
 	return in.link.IssueCredit(uint32(n)) //nolint:gosec // positive
 }
 
-// renew gives back the credit of one message that came by link, in handfuls.
-func (in *inlet) renew(link *goamqp.Receiver) {
+// renew gives back the credit of n messages that came by link, in handfuls.
+func (in *inlet) renew(link *goamqp.Receiver, n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.link != link {
 		return // another link has had its credit
 	}
-	if in.owed++; in.owed >= max(1, in.credit/8) {
+	if in.owed += n; in.owed >= max(1, in.credit/4) {
 		_ = in.issue(in.owed) // it fails only while credit is drained, which is never
 		in.owed = 0
 	}
@@ -181,6 +182,7 @@ func (in *inlet) attach(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.owed, in.waiting = 0, nil
+	in.c.guard.granted.Add(int64(in.credit))
 	return in.issue(in.credit)
 }
 
@@ -236,19 +238,25 @@ func (in *inlet) receive(ctx context.Context, address string, o goamqp.ReceiverO
 	return nil
 }
 
-// detach ends the link, with its session if that is its own. A peer may never
-// answer the end of a link alone.
+// detach ends the link, and its session if that has no other. RabbitMQ 3 never
+// answers the end of a link alone.
 func (in *inlet) detach(ctx context.Context) {
 	in.mu.Lock()
 	s, link := in.seat, in.link
 	in.seat, in.link = nil, nil
 	in.mu.Unlock()
-	if s == nil || in.c.leave(ctx, s) {
+	if s == nil {
 		return
 	}
-	brief, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	_ = link.Close(brief) // the peer stops sending even if it does not say so
+	if in.c.peer.rabbit == 0 || !in.c.last(s) {
+		brief, cancel := context.WithTimeout(ctx, detachPatience)
+		_ = link.Close(brief) // the peer stops sending even if it does not say so
+		cancel()
+	}
+	in.c.leave(ctx, s)
+	for link.Prefetched() != nil {
+		in.c.guard.taken.Add(1)
+	}
 }
 
 // run passes on what comes, and gets another link when one is lost.
@@ -304,6 +312,7 @@ func (in *inlet) again(why error) bool {
 
 // take makes a message of what came, for Recv.
 func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
+	in.c.guard.taken.Add(1)
 	p := &parcel{in: in, link: link, raw: raw}
 	d, err := in.c.decode(raw)
 	switch {
@@ -313,13 +322,16 @@ func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
 	case err != nil:
 		in.c.log.Warn("a message that cannot be read", "destination", in.sub.Destination, "remote", in.c.info.Remote, "err", err)
 		_ = p.dispose(transport.Rejected(transport.Reason(err)))
-		in.renew(link)
+		in.renew(link, 1)
 		return
 	default:
 		p.message = &d.Message
 		p.message.Subscription = in.sub.ID
 		p.message.Attempt = in.c.peer.attempt(d)
 		p.message.To = cmp.Or(p.message.To, in.sub.Destination)
+		if in.answers && in.c.peer.rabbit > 0 && strings.HasSuffix(in.c.answersTo(), "/"+p.message.Subject) {
+			p.message.Subject = "" // it was how the answer got here
+		}
 	}
 	if in.accepts {
 		_ = p.dispose(transport.Accepted)
@@ -368,20 +380,22 @@ func (p *parcel) handOut() {
 		p.message.SetSettler(p, 0)
 		return
 	}
-	p.in.renew(p.link)
+	p.in.renew(p.link, 1)
 }
 
 // SettleMessage tells the peer what became of the message, where it waits for
 // that, and renews the credit.
 func (p *parcel) SettleMessage(_ uint64, o transport.Outcome) error {
-	for _, each := range p.covered() {
-		if p.in.sub.Ack != transport.AckNone {
-			if err := each.dispose(o); err != nil {
-				return p.in.c.opError("settle", linkErr(err))
-			}
+	all := p.covered()
+	for _, each := range all {
+		if p.in.sub.Ack == transport.AckNone {
+			break
 		}
-		p.in.renew(each.link)
+		if err := each.dispose(o); err != nil {
+			return p.in.c.opError("settle", linkErr(err))
+		}
 	}
+	p.in.renew(p.link, len(all))
 	return nil
 }
 

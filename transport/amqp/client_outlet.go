@@ -540,13 +540,18 @@ func (o *outlet) attach() (err error) {
 	return nil
 }
 
-// detach ends the session with the link.
+// detach ends the link and its session. Proton forgets what it has not yet
+// looked at when a session ends before its links; RabbitMQ 3 never answers the
+// end of a link alone.
 func (o *outlet) detach() {
 	if o.seat == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(o.c.ctx, endPatience)
 	defer cancel()
+	if o.sender != nil && o.c.peer.rabbit == 0 {
+		_ = o.sender.Close(ctx)
+	}
 	o.c.leave(ctx, o.seat)
 	o.seat, o.sender = nil, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goamqp "github.com/Azure/go-amqp"
@@ -16,33 +17,45 @@ import (
 
 // replies is the address for answers to a connection, once somebody has asked.
 type replies struct {
-	sync.Mutex
+	sync.Mutex // held while the address is being got
 
-	address string
+	address atomic.Pointer[string]
+}
+
+// answersTo is the address for answers, or "".
+func (c *clientConn) answersTo() string {
+	if a := c.replies.address.Load(); a != nil {
+		return *a
+	}
+	return ""
 }
 
 // ReplyAddress gets this connection an address for answers in the best way that
 // the peer has: a queue that goes with the connection, one that it names itself,
 // or else one named by us.
 func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
+	if address := c.answersTo(); address != "" {
+		return address, nil
+	}
 	c.replies.Lock()
 	defer c.replies.Unlock()
-	if c.replies.address != "" && c.ctx.Err() == nil {
-		return c.replies.address, nil
+	if address := c.answersTo(); address != "" {
+		return address, nil
 	}
 	in := c.newInlet(transport.Subscription{})
 	in.answers = true
+	var address string
 	in.open = func(ctx context.Context, in *inlet) (err error) {
-		c.replies.address, err = c.openReplies(ctx, in)
+		address, err = c.openReplies(ctx, in)
 		return err
 	}
 	if err := in.attach(ctx); err != nil {
 		in.stop()
-		c.replies.address = ""
 		return "", c.opError("subscribe", err)
 	}
+	c.replies.address.Store(&address)
 	c.start(in)
-	return c.replies.address, nil
+	return address, nil
 }
 
 // openReplies tries the ways one after the other.
@@ -132,7 +145,7 @@ func (c *clientConn) request(ctx context.Context, method, to string, body any) e
 	if err != nil {
 		return err
 	}
-	c.guard.granted.Add(1) // go-amqp renews it
+	c.guard.taken.Add(1)
 	m, err := c.decodeStatus(raw)
 	if err != nil || !strings.HasPrefix(m, "2") {
 		return transport.WithReason(transport.ErrRefused, fmt.Sprintf("%s %s: status %.10q", method, to, m))

@@ -19,6 +19,8 @@ const (
 	mostLinks = 64
 	// attachPatience bounds the time for a session and a link on it.
 	attachPatience = 30 * time.Second
+	// detachPatience bounds the wait for the end of a link.
+	detachPatience = time.Second
 	// endPatience bounds the wait for the end of a session.
 	endPatience = 5 * time.Second
 )
@@ -100,21 +102,28 @@ func (c *clientConn) begin(ctx context.Context) (*seat, error) {
 
 // leave gives up a link's place in a session, and ends the session if it was
 // the last. It waits for that, within ctx.
-func (c *clientConn) leave(ctx context.Context, s *seat) (ended bool) {
+func (c *clientConn) leave(ctx context.Context, s *seat) {
 	c.mu.Lock()
 	s.links--
-	if ended = s.links == 0; ended {
+	ended := s.links == 0
+	if ended {
 		c.forget(s)
 	}
 	c.mu.Unlock()
 	if !ended {
-		return false
+		return
 	}
 	_ = s.Close(ctx) // it may have ended
 	c.mu.Lock()
 	c.sessions.open--
 	c.mu.Unlock()
-	return true
+}
+
+// last reports whether a session has but one link.
+func (c *clientConn) last(s *seat) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.links == 1
 }
 
 // forget keeps others from sharing a session. It needs mu.
