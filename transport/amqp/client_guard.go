@@ -238,8 +238,7 @@ func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) 
 	before, under := g.partial[key]
 	if !under {
 		g.arrived++
-		// RabbitMQ 3 forgets what is on its way when it gets new credit, and may
-		// send up to twice as much.
+		// RabbitMQ 3 may send more; see inlet.pay.
 		if g.arrived-g.taken.Load() > 2*g.granted.Load()+1024 {
 			return damaged("more messages than there was credit for")
 		}

@@ -39,6 +39,7 @@ type inlet struct {
 	link    *goamqp.Receiver
 	accepts bool // messages have to be accepted, though nobody asked for that
 	owed    int  // credit to be renewed
+	out     int  // credit that the peer has
 	// waiting are the messages to be settled of AckUpTo, in order.
 	waiting []*parcel
 }
@@ -156,6 +157,7 @@ func (in *inlet) issue(n int) error {
 	if n <= 0 || in.link == nil {
 		return nil
 	}
+	in.out += n
 	return in.link.IssueCredit(uint32(n)) //nolint:gosec // positive
 }
 
@@ -166,7 +168,31 @@ func (in *inlet) renew(link *goamqp.Receiver, n int) {
 	if in.link != link {
 		return // another link has had its credit
 	}
-	if in.owed += n; in.owed >= max(1, in.credit/4) {
+	in.owed += n
+	in.pay()
+}
+
+// came counts a message that came by link.
+func (in *inlet) came(link *goamqp.Receiver) {
+	in.c.guard.taken.Add(1)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.link == link {
+		in.out--
+		in.pay()
+	}
+}
+
+// pay issues the credit that is owed, if it is enough. RabbitMQ 3 forgets what
+// is on its way when it gets new credit, sends more than it may, and go-amqp
+// then loses count: it has to use up what it has before it gets more. It needs
+// mu.
+func (in *inlet) pay() {
+	enough := in.owed >= max(1, in.credit/4)
+	if in.c.peer.rabbit == 3 {
+		enough = in.out <= 0
+	}
+	if enough {
 		_ = in.issue(in.owed) // it fails only while credit is drained, which is never
 		in.owed = 0
 	}
@@ -181,7 +207,7 @@ func (in *inlet) attach(ctx context.Context) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.owed, in.waiting = 0, nil
+	in.owed, in.out, in.waiting = 0, 0, nil
 	in.c.guard.granted.Add(int64(in.credit))
 	return in.issue(in.credit)
 }
@@ -312,7 +338,7 @@ func (in *inlet) again(why error) bool {
 
 // take makes a message of what came, for Recv.
 func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
-	in.c.guard.taken.Add(1)
+	in.came(link)
 	p := &parcel{in: in, link: link, raw: raw}
 	d, err := in.c.decode(raw)
 	switch {

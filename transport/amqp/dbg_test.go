@@ -2,6 +2,8 @@ package amqp_test
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -14,7 +16,8 @@ import (
 func TestDbg(t *testing.T) {
 	o := &transport.DialOptions{}
 	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c, err := transport.Dial(t.Context(), os.Getenv("DBG_URL")+"/dbg", o)
+	url := os.Getenv("DBG_URL") + "/dbg" + rand.Text()
+	c, err := transport.Dial(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,16 +27,28 @@ func TestDbg(t *testing.T) {
 	if _, err := s.Subscribe(t.Context(), transport.Subscription{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{0, 1, 1000, 100000, 300000, 1 << 20, 4 << 20} {
-		if err := c.Send(t.Context(), &transport.Message{Body: make([]byte, n)}); err != nil {
+	d, err := transport.Dial(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		if err := d.Send(t.Context(), &transport.Message{Body: fmt.Append(nil, i)}); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	}
+	start := time.Now()
+	d.Close()
+	t.Log(time.Since(start))
+	for i := range 500 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		m, err := c.Recv(ctx)
 		cancel()
 		if err != nil {
-			t.Fatal(n, err)
+			t.Fatal(i, err)
 		}
-		t.Log(n, len(m.Body))
+		_ = m.Settle(transport.Accepted)
+		if i%50 == 0 {
+			t.Log(i, time.Since(start))
+		}
 	}
 }
