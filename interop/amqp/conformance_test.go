@@ -1,4 +1,4 @@
-package interop_test
+package amqp_test
 
 import (
 	"context"
@@ -11,16 +11,16 @@ import (
 	_ "github.com/polyport/polyport/transport/amqp"
 )
 
-// amqpDeclared is what each broker does to messages of AMQP 1.0.
+// declared is what each broker does to messages of AMQP 1.0.
 // docs/brokers.md has it in words.
-var amqpDeclared = map[broker.Kind]conformance.Broker{
+var declared = map[broker.Kind]conformance.Broker{
 	broker.RabbitMQ3: {HeaderSet: true},
 	broker.RabbitMQ4: {HeaderSet: true},
 	broker.Proton:    {HeaderSet: true},
 }
 
-// amqpBroken are the rules that a broker keeps us from keeping.
-var amqpBroken = map[broker.Kind]map[string]string{
+// broken are the rules that a broker keeps us from keeping.
+var broken = map[broker.Kind]map[string]string{
 	broker.Proton: {
 		"FieldText":              "the broker's Python binding ends a text at its first NUL",
 		"SettleReleases":         "the broker has no topics: those who subscribe to an address share it, as they do a queue",
@@ -31,17 +31,17 @@ var amqpBroken = map[broker.Kind]map[string]string{
 	},
 }
 
-// TestThroughBrokerAMQP holds AMQP's client to the contract, at both ends, with
+// TestThroughBroker holds AMQP's client to the contract, at both ends, with
 // a broker in between.
-func TestThroughBrokerAMQP(t *testing.T) {
+func TestThroughBroker(t *testing.T) {
 	broker.EachAMQP(t, func(t *testing.T, b *broker.Broker) {
-		through := amqpDeclared[b.Kind]
+		through := declared[b.Kind]
 		through.Dial = func(ctx context.Context, queue string, o *transport.DialOptions) (transport.Conn, error) {
 			return transport.Dial(ctx, b.AMQPURL+"/"+queue, o)
 		}
-		h := conformance.Harness{URL: "amqp://broker", Broker: &through, Patience: 30 * time.Second, Skip: amqpBroken[b.Kind]}
+		h := conformance.Harness{URL: "amqp://broker", Broker: &through, Patience: 30 * time.Second, Skip: broken[b.Kind]}
 		if b.Kind == broker.Proton { // which takes a millisecond or two for a message
-			h.Options, h.Patience = &transport.Options{Linger: 20 * time.Second}, 5*time.Second
+			h.Options, h.Patience = &transport.Options{Linger: 20 * time.Second}, 3*time.Second
 		}
 		conformance.Run(t, h)
 	})
