@@ -1,9 +1,9 @@
 package broker
 
 import (
-	"cmp"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"net"
 	"net/url"
