@@ -116,26 +116,27 @@ func TestMessageInManyFrames(t *testing.T) {
 // itself is given up, and nothing else happens.
 func TestFramesThatEndTheConnection(t *testing.T) {
 	over := &transport.DialOptions{Options: transport.Options{Limits: transport.Limits{Message: 1000, HeaderBytes: 1000}}}
+	const flood = "messages without end, and no credit"
 	many := strings.Repeat(transfer(1, false, data("x")), 256*2+1024+100)
 	for name, c := range map[string]struct {
 		frames string
 		want   error
 	}{
-		"a frame of 4 GiB":                    {"\xff\xff\xff\xff\x02\x00\x00\x00", transport.ErrTooLarge},
-		"a frame shorter than its header":     {"\x00\x00\x00\x04\x02\x00\x00\x00", transport.ErrProtocol},
-		"data that begin behind the end":      {"\x00\x00\x00\x10\x09\x00\x00\x0012345678", transport.ErrProtocol},
-		"no performative":                     {frame(0, 0, "\x40"), transport.ErrProtocol},
-		"credit that is not said":             {frame(0, 0, performative(0x13, "\x43", "\x43", "\x43", "\x43", "\x43", "\x43", "\x40")), transport.ErrProtocol},
-		"a disposition of 2^32 messages":      {frame(0, 0, performative(0x15, "\x41", "\x43", "\x70\xff\xff\xff\xff", "\x41")), transport.ErrProtocol},
-		"an outcome with a list as key":       {frame(0, 0, performative(0x15, "\x41", "\x43", "\x43", "\x41", composite(0x27, "\x41", "\x41", dict("\xc0\x02\x01\x40", "\x40")))), transport.ErrProtocol},
-		"properties nested 10,000 deep":       {frame(0, 0, performative(0x13, "\x43", "\x43", "\x43", "\x43", strings.Repeat("\x00", 10_000)+"\x40")), transport.ErrProtocol},
-		"messages without end, and no credit": {many, transport.ErrProtocol},
-		"a message over the limit":            {transfer(1, false, data(strings.Repeat("x", 1001))), transport.ErrTooLarge},
-		"a message far over the limit":        {strings.Repeat(transfer(1, true, strings.Repeat("x", 1000)), 200) + transfer(1, false, "x"), transport.ErrTooLarge},
-		"a transfer by an unknown link":       {strings.Replace(transfer(1, false, data("x")), "\x43\x52", "\x52\x07\x52", 1), nil},
-		"an unknown performative":             {frame(0, 0, performative(0x1f)), nil},
-		"close with a reason":                 {frame(0, 0, performative(0x18, composite(0x1d, sym("amqp:unauthorized-access"), str("go away")))), transport.ErrRefused},
-		"the end of the stream":               {"", transport.ErrClosed},
+		"a frame of 4 GiB":                {"\xff\xff\xff\xff\x02\x00\x00\x00", transport.ErrTooLarge},
+		"a frame shorter than its header": {"\x00\x00\x00\x04\x02\x00\x00\x00", transport.ErrProtocol},
+		"data that begin behind the end":  {"\x00\x00\x00\x10\x09\x00\x00\x0012345678", transport.ErrProtocol},
+		"no performative":                 {frame(0, 0, "\x40"), transport.ErrProtocol},
+		"credit that is not said":         {frame(0, 0, performative(0x13, "\x43", "\x43", "\x43", "\x43", "\x43", "\x43", "\x40")), transport.ErrProtocol},
+		"a disposition of 2^32 messages":  {frame(0, 0, performative(0x15, "\x41", "\x43", "\x70\xff\xff\xff\xff", "\x41")), transport.ErrProtocol},
+		"an outcome with a list as key":   {frame(0, 0, performative(0x15, "\x41", "\x43", "\x43", "\x41", composite(0x27, "\x41", "\x41", dict("\xc0\x02\x01\x40", "\x40")))), transport.ErrProtocol},
+		"properties nested 10,000 deep":   {frame(0, 0, performative(0x13, "\x43", "\x43", "\x43", "\x43", strings.Repeat("\x00", 10_000)+"\x40")), transport.ErrProtocol},
+		flood:                             {many, transport.ErrProtocol},
+		"a message over the limit":        {transfer(1, false, data(strings.Repeat("x", 1001))), transport.ErrTooLarge},
+		"a message far over the limit":    {strings.Repeat(transfer(1, true, strings.Repeat("x", 1000)), 200) + transfer(1, false, "x"), transport.ErrTooLarge},
+		"a transfer by an unknown link":   {strings.Replace(transfer(1, false, data("x")), "\x43\x52", "\x52\x07\x52", 1), nil},
+		"an unknown performative":         {frame(0, 0, performative(0x1f)), nil},
+		"close with a reason":             {frame(0, 0, performative(0x18, composite(0x1d, sym("amqp:unauthorized-access"), str("go away")))), transport.ErrRefused},
+		"the end of the stream":           {"", transport.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, f := subscribed(t, over)
@@ -146,6 +147,14 @@ func TestFramesThatEndTheConnection(t *testing.T) {
 					_ = f.nc.Close()
 				}
 			})
+			if name == flood { // nobody receives until it is over
+				within(t, "the end", func() {
+					by, _ := transport.As[transport.Flusher](conn)
+					for by.Flush(t.Context()) == nil {
+						time.Sleep(time.Millisecond)
+					}
+				})
+			}
 			for {
 				m, err := receive(t, conn)
 				if err == nil {
