@@ -149,9 +149,11 @@ func TestFramesThatEndTheConnection(t *testing.T) {
 			})
 			if name == flood { // nobody receives until it is over
 				within(t, "the end", func() {
-					by, _ := transport.As[transport.Flusher](conn)
-					for by.Flush(t.Context()) == nil {
-						time.Sleep(time.Millisecond)
+					by, _ := transport.As[transport.Subscriber](conn)
+					ended, cancel := context.WithCancel(t.Context())
+					cancel()
+					for err := error(nil); !errors.Is(err, c.want); {
+						_, err = by.Subscribe(ended, transport.Subscription{})
 					}
 				})
 			}
