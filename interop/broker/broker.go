@@ -193,6 +193,15 @@ func (b *Broker) Start() { b.tb.Helper(); b.verb("start") }
 // Restart stops and starts the broker.
 func (b *Broker) Restart() { b.tb.Helper(); b.verb("restart") }
 
+// Ctl runs the broker's control program, as rabbitmqctl.
+func (b *Broker) Ctl(args ...string) {
+	b.tb.Helper()
+	if b.shared {
+		b.tb.Fatalf("Ctl of the shared %v, which other tests use; take broker.Own", b.Kind)
+	}
+	b.run(slices.Concat([]string{"ctl"}, args)...)
+}
+
 // verb runs the script's verb and ends the test if it fails.
 func (b *Broker) verb(verb string) {
 	b.tb.Helper()

@@ -34,6 +34,9 @@ func (c *clientConn) answersTo() string {
 // the peer has: a queue that goes with the connection, one that it names itself,
 // or else one named by us.
 func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
+	if err := c.over(); err != nil {
+		return "", c.opError("subscribe", err)
+	}
 	if address := c.answersTo(); address != "" {
 		return address, nil
 	}
