@@ -195,18 +195,16 @@ func (c *clientConn) Info() *transport.Info { return &c.info }
 
 // Recv returns the next message of any subscription.
 func (c *clientConn) Recv(ctx context.Context) (*transport.Message, error) {
-	for {
-		p, err := c.nextParcel(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if p.err != nil {
-			c.guard.stream.Fail(p.err)
-			return nil, c.opError("receive", p.err)
-		}
-		p.handOut()
-		return p.message, nil
+	p, err := c.nextParcel(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case p.err != nil:
+		c.fail(p.err)
+		return nil, c.opError("receive", p.err)
 	}
+	p.handOut()
+	return p.message, nil
 }
 
 // nextParcel waits for one. What has come before the connection ended comes out

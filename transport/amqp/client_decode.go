@@ -3,6 +3,7 @@ package amqp
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/polyport/polyport/transport"
@@ -191,13 +192,13 @@ func plain(v []byte) string {
 	case 0x41, 0x42, 0x56:
 		return strconv.FormatBool(truth(v))
 	case 0x51, 0x54, 0x55:
-		return strconv.Itoa(int(int8(v[1]))) //nolint:gosec // two's complement
+		return strconv.Itoa(int(int8(v[1])))
 	case 0x61:
-		return strconv.Itoa(int(int16(binary.BigEndian.Uint16(v[1:])))) //nolint:gosec // two's complement
+		return strconv.Itoa(int(int16(binary.BigEndian.Uint16(v[1:]))))
 	case 0x71:
-		return strconv.Itoa(int(int32(binary.BigEndian.Uint32(v[1:])))) //nolint:gosec // two's complement
+		return strconv.Itoa(int(int32(binary.BigEndian.Uint32(v[1:]))))
 	case 0x81, 0x83:
-		return strconv.FormatInt(int64(binary.BigEndian.Uint64(v[1:])), 10) //nolint:gosec // two's complement
+		return strconv.FormatInt(int64(binary.BigEndian.Uint64(v[1:])), 10)
 	case 0x72:
 		return strconv.FormatFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(v[1:]))), 'g', -1, 32)
 	case 0x82:
@@ -218,7 +219,7 @@ func (d *decoded) body(v []byte, n int) error {
 		content, _, _ = sized(v[1:], v[0]>>4 == 0xb)
 	}
 	if n == 1 {
-		d.Body = content[:len(content):len(content)]
+		d.Body = slices.Clip(content)
 		return nil
 	}
 	d.Body = append(d.Body, content...)

@@ -21,8 +21,11 @@ func check(m *transport.Message, l *transport.Limits) (size int, err error) {
 	}
 	size = 128
 	for _, f := range [...]struct{ name, value string }{
-		{"to", m.To}, {"reply-to", m.ReplyTo}, {"subject", m.Subject},
-		{"message-id", idText(m.ID)}, {"correlation-id", idText(m.CorrelationID)},
+		{"to", m.To},
+		{"reply-to", m.ReplyTo},
+		{"subject", m.Subject},
+		{"message-id", idText(m.ID)},
+		{"correlation-id", idText(m.CorrelationID)},
 	} {
 		if !utf8.ValidString(f.value) {
 			return 0, invalid("%s %.40q is not UTF-8", f.name, f.value)

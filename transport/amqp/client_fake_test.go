@@ -1,6 +1,7 @@
 package amqp_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -15,9 +16,8 @@ import (
 
 // fake is a server of which each frame is said by the test.
 type fake struct {
-	t    *testing.T
-	nc   net.Conn
-	said []string // the performatives that have come, by name
+	t  *testing.T
+	nc net.Conn
 }
 
 // names of performatives.
@@ -104,8 +104,8 @@ func (f *fake) attached() {
 	f.expect("begin")
 	f.write(frame(0, 0, performative(0x11, "\x60\x00\x00", "\x43", "\x70\x00\x00\xff\xff", "\x70\x00\x00\xff\xff")))
 	body := f.expect("attach")
-	name := body[strings.Index(string(body), "\xa1")+2:]
-	name = name[:body[strings.Index(string(body), "\xa1")+1]]
+	at := bytes.IndexByte(body, 0xa1)
+	name := body[at+2:][:body[at+1]]
 	source := composite(0x28, str("calc"))
 	target := composite(0x29, str(""))
 	// Sent settled, by our role of a sender.
@@ -123,7 +123,7 @@ func transfer(id byte, more bool, payload string) string {
 }
 
 func frame(kind byte, channel uint16, body string) string {
-	b := binary.BigEndian.AppendUint32(nil, uint32(8+len(body))) //nolint:gosec // small
+	b := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
 	return string(binary.BigEndian.AppendUint16(append(b, 2, kind), channel)) + body
 }
 
@@ -131,8 +131,8 @@ func performative(code byte, fields ...string) string { return composite(code, f
 
 func composite(code byte, fields ...string) string {
 	content := strings.Join(fields, "")
-	b := append([]byte{0, 0x53, code, 0xd0}, binary.BigEndian.AppendUint32(nil, uint32(4+len(content)))...) //nolint:gosec // small
-	return string(binary.BigEndian.AppendUint32(b, uint32(len(fields)))) + content                          //nolint:gosec // few
+	b := append([]byte{0, 0x53, code, 0xd0}, binary.BigEndian.AppendUint32(nil, uint32(4+len(content)))...)
+	return string(binary.BigEndian.AppendUint32(b, uint32(len(fields)))) + content
 }
 
 // section is one whose value is not a list.
@@ -149,7 +149,7 @@ func dict(elements ...string) string {
 
 // data is a body of these bytes.
 func data(s string) string {
-	return section(0x75, "\xb0"+string(binary.BigEndian.AppendUint32(nil, uint32(len(s))))+s) //nolint:gosec // small
+	return section(0x75, "\xb0"+string(binary.BigEndian.AppendUint32(nil, uint32(len(s))))+s)
 }
 
 // within fails the test if f takes long.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,7 +121,7 @@ func (g *guard) next() error {
 	g.stream.FrameDone()
 	g.used = size
 	if b = b[:size]; offset > headerSize {
-		b = append(binary.BigEndian.AppendUint32(nil, uint32(size-offset+headerSize)), b[4:]...) //nolint:gosec // within frameSize
+		b = append(binary.BigEndian.AppendUint32(nil, uint32(size-offset+headerSize)), b[4:]...)
 		b = append(b[:headerSize], b[offset:]...)
 		b[4] = headerSize / 4
 	}
@@ -174,7 +173,7 @@ func (g *guard) frame(b []byte) error {
 		return checkDisposition(c)
 	case performDetach:
 		handle, _ := number(c.next())
-		delete(g.partial, linkKey{channel, uint32(handle)}) //nolint:gosec // a uint, or nobody's
+		delete(g.partial, linkKey{channel, uint32(handle)})
 		c.pass(1)
 		g.noticed(c.next())
 	case performEnd:
@@ -230,7 +229,7 @@ func checkDisposition(c composite) error {
 // that follows is left out, and a value of true at its end says so.
 func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) error {
 	handle, _ := number(c.next())
-	key := linkKey{channel, uint32(handle)} //nolint:gosec // a uint, or nobody's
+	key := linkKey{channel, uint32(handle)}
 	c.pass(4)
 	more := truth(c.next())
 	c.pass(3)
@@ -261,12 +260,12 @@ func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) 
 			suffix = 0
 		}
 	}
-	g.head = binary.BigEndian.AppendUint32(g.head[:0], uint32(headerSize+len(performative)+suffix+len(payload))) //nolint:gosec // within frameSize
+	g.head = binary.BigEndian.AppendUint32(g.head[:0], uint32(headerSize+len(performative)+suffix+len(payload)))
 	g.head = append(append(g.head, b[4:headerSize]...), performative...)
 	switch suffix {
 	case 8:
 		g.head = append(g.head, 0x00, 0x53, sectionData, 0xb0)
-		g.head = binary.BigEndian.AppendUint32(g.head, uint32(len(payload))) //nolint:gosec // within frameSize
+		g.head = binary.BigEndian.AppendUint32(g.head, uint32(len(payload)))
 	case 4:
 		g.head = append(g.head, 0x00, 0x53, sectionValue, 0x41)
 	}
@@ -281,14 +280,14 @@ func (g *guard) opened(c composite) {
 	c.pass(1)
 	o.frameMax = math.MaxInt32
 	if n, ok := number(c.next()); ok && n > 0 {
-		o.frameMax = int(min(n, math.MaxInt32)) //nolint:gosec // bounded
+		o.frameMax = int(min(n, math.MaxInt32))
 	}
 	o.channelMax = math.MaxUint16
 	if n, ok := number(c.next()); ok {
-		o.channelMax = int(min(n, math.MaxUint16)) //nolint:gosec // bounded
+		o.channelMax = int(min(n, math.MaxUint16))
 	}
 	if ms, ok := number(c.next()); ok {
-		o.idle = time.Duration(min(ms, math.MaxUint32)) * time.Millisecond //nolint:gosec // bounded
+		o.idle = time.Duration(min(ms, math.MaxUint32)) * time.Millisecond
 	}
 	c.pass(2)
 	o.capabilities = symbols(c.next())
@@ -350,9 +349,9 @@ func peerError(v []byte) error {
 	if v == nil {
 		return nil
 	}
-	c, _, err := compositeOf(v)
-	if err != nil || c.code != errorDescriptor {
-		return nil
+	c, _, bad := compositeOf(v)
+	if bad != nil || c.code != errorDescriptor {
+		return transport.WithReason(transport.ErrClosed, "the peer gave a reason that cannot be read")
 	}
 	condition, _ := text(c.next())
 	description, _ := text(c.next())

@@ -158,7 +158,7 @@ func (in *inlet) issue(n int) error {
 		return nil
 	}
 	in.out += n
-	return in.link.IssueCredit(uint32(n)) //nolint:gosec // positive
+	return in.link.IssueCredit(uint32(n))
 }
 
 // renew gives back the credit of n messages that came by link, in handfuls.
@@ -383,7 +383,7 @@ func (p peer) attempt(d *decoded) int {
 	if d.attempts == 0 && p.rabbit > 0 && d.hasHeader && !d.firstAcquirer {
 		return 1
 	}
-	return int(min(d.attempts, 1<<30)) //nolint:gosec // bounded
+	return int(min(d.attempts, 1<<30))
 }
 
 // decode reads a message as guard has wrapped it.

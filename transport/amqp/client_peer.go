@@ -96,17 +96,23 @@ func (p peer) check(m *transport.Message) error {
 		return nil
 	}
 	for _, f := range [...]struct{ name, value string }{
-		{"reply-to", m.ReplyTo}, {"content-type", m.ContentType},
-		{"correlation-id", idText(m.CorrelationID)}, {"message-id", idText(m.ID)},
+		{"reply-to", m.ReplyTo},
+		{"content-type", m.ContentType},
+		{"correlation-id", idText(m.CorrelationID)},
+		{"message-id", idText(m.ID)},
 	} {
 		if len(f.value) > p.maxField {
-			return invalid("RabbitMQ %d ends the connection over a %s of %d bytes, the most is %d", p.rabbit, f.name, len(f.value), p.maxField)
+			return p.overlong("a "+f.name, f.value)
 		}
 	}
 	for _, h := range m.Headers {
 		if len(h.Name) > p.maxField {
-			return invalid("RabbitMQ %d ends the connection over a header name of %d bytes, the most is %d", p.rabbit, len(h.Name), p.maxField)
+			return p.overlong("a header name", h.Name)
 		}
 	}
 	return nil
+}
+
+func (p peer) overlong(what, text string) error {
+	return invalid("RabbitMQ %d ends the connection over %s of %d bytes, the most is %d", p.rabbit, what, len(text), p.maxField)
 }

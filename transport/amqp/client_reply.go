@@ -96,11 +96,10 @@ func (c *clientConn) declare(ctx context.Context, name string) (string, error) {
 		}); err == nil {
 			return "/queues/" + name, nil
 		}
-		var session *goamqp.SessionError
-		if !errors.As(err, &session) {
+		if _, ended := errors.AsType[*goamqp.SessionError](err); !ended {
 			break
 		}
-		time.Sleep(time.Duration(try+1) * 10 * time.Millisecond) // the credit for the answer came too late
+		pause(ctx, time.Duration(try+1)*10*time.Millisecond) // the credit for the answer came too late
 	}
 	return "", err
 }
@@ -135,7 +134,7 @@ func (c *clientConn) request(ctx context.Context, method, to string, body any) e
 		if c.guard.flows.Load() > flows {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		pause(ctx, time.Millisecond)
 	}
 	id, me := "1", "$me"
 	err = send.Send(ctx, &goamqp.Message{
@@ -154,6 +153,14 @@ func (c *clientConn) request(ctx context.Context, method, to string, body any) e
 		return transport.WithReason(transport.ErrRefused, fmt.Sprintf("%s %s: status %.10q", method, to, m))
 	}
 	return nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // decodeStatus returns the status of a management response, its subject. The

@@ -272,7 +272,7 @@ func moment(v []byte) (t time.Time, ok bool) {
 	if len(v) != 9 || v[0] != 0x83 {
 		return t, false
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(v[1:]))), true //nolint:gosec // two's complement, as on the wire
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(v[1:]))), true
 }
 
 // pairs calls f for each key and value of the map v.
