@@ -200,9 +200,7 @@ func (in *inlet) pay() {
 
 // attach gets a link, and gives it credit.
 func (in *inlet) attach(ctx context.Context) error {
-	ctx, cancel := in.c.attaching(ctx)
-	defer cancel()
-	if err := in.open(ctx, in); err != nil {
+	if err := in.c.patiently(ctx, func(ctx context.Context) error { return in.open(ctx, in) }); err != nil {
 		return linkErr(err)
 	}
 	in.mu.Lock()

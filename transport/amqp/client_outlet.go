@@ -508,13 +508,24 @@ func (o *outlet) end(err error) {
 }
 
 // attach gets a link in a session of its own.
-func (o *outlet) attach() (err error) {
-	ctx, cancel := o.c.attaching(context.Background())
-	defer cancel()
-	address, durable := o.target, o.c.peer.declares(o.target) && o.target != ""
+func (o *outlet) attach() error {
+	if err := o.c.patiently(context.Background(), o.open); err != nil {
+		return linkErr(err)
+	}
+	o.settles, o.last = true, time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit = o.sender.MaxMessageSize()
+	return nil
+}
+
+// open asks for the link.
+func (o *outlet) open(ctx context.Context) error {
+	address, durable := o.target, o.target != "" && o.c.peer.declares(o.target)
 	for {
-		if o.seat, err = o.c.ownSeat(ctx); err != nil {
-			return linkErr(err)
+		s, err := o.c.ownSeat(ctx)
+		if err != nil {
+			return err
 		}
 		var opts goamqp.SenderOptions
 		if durable {
@@ -523,21 +534,17 @@ func (o *outlet) attach() (err error) {
 		if isTopic(address) && o.c.peer.rabbit == 0 {
 			opts.TargetCapabilities = []string{"topic"}
 		}
-		o.sender, err = o.seat.NewSender(ctx, address, &opts)
+		sender, err := s.NewSender(ctx, address, &opts)
 		if err == nil {
-			break
+			o.seat, o.sender = s, sender
+			return nil
 		}
-		o.detach()
+		o.c.leaveSoon(s)
 		if !durable || !isCondition(err, goamqp.ErrCondPreconditionFailed) {
-			return linkErr(err)
+			return err
 		}
 		address, durable = o.c.peer.existing(address), false
 	}
-	o.settles, o.last = true, time.Now()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.limit = o.sender.MaxMessageSize()
-	return nil
 }
 
 // detach ends the link and its session. Proton forgets what it has not yet
@@ -549,7 +556,7 @@ func (o *outlet) detach() {
 	}
 	ctx, cancel := context.WithTimeout(o.c.ctx, endPatience)
 	defer cancel()
-	if o.sender != nil && o.c.peer.rabbit == 0 {
+	if o.c.peer.rabbit == 0 {
 		_ = o.sender.Close(ctx)
 	}
 	o.c.leave(ctx, o.seat)

@@ -17,8 +17,11 @@ const (
 	forOutlets = 16
 	// mostLinks is how many links share a session at most.
 	mostLinks = 64
-	// attachPatience bounds the time for a session and a link on it.
-	attachPatience = 30 * time.Second
+	// attachPatience bounds the time for a session and a link on it, and
+	// attachTries how often that is tried: RabbitMQ 4 leaves one of some thousands
+	// of attempts without an answer.
+	attachPatience = 8 * time.Second
+	attachTries    = 3
 	// detachPatience bounds the wait for the end of a link.
 	detachPatience = time.Second
 	// endPatience bounds the wait for the end of a session.
@@ -145,10 +148,18 @@ func (c *clientConn) leaveSoon(s *seat) {
 	}()
 }
 
-// attaching returns the context of an attempt to get a link, which ends with
-// the connection and with ctx.
-func (c *clientConn) attaching(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, attachPatience)
-	stop := context.AfterFunc(c.ctx, cancel)
-	return ctx, func() { stop(); cancel() }
+// patiently has f get a link, and has it try again if the peer does not answer.
+func (c *clientConn) patiently(ctx context.Context, f func(context.Context) error) (err error) {
+	for range attachTries {
+		try, cancel := context.WithTimeout(ctx, attachPatience)
+		stop := context.AfterFunc(c.ctx, cancel)
+		err = f(try)
+		unanswered := try.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil
+		stop()
+		cancel()
+		if err == nil || !unanswered {
+			break
+		}
+	}
+	return err
 }
