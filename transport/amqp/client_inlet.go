@@ -34,6 +34,10 @@ type inlet struct {
 	stop context.CancelFunc
 	left chan struct{} // closed by Unsubscribe
 
+	// settling is held by who settles a message, and exclusively by who ends the
+	// link: go-amqp would keep the former waiting for what a peer may never say.
+	settling sync.RWMutex
+
 	mu      sync.Mutex // protects the fields below
 	seat    *seat
 	link    *goamqp.Receiver
@@ -198,6 +202,13 @@ func (in *inlet) pay() {
 	}
 }
 
+// has reports whether link is still the one in use.
+func (in *inlet) has(link *goamqp.Receiver) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.link == link
+}
+
 // attach gets a link, and gives it credit.
 func (in *inlet) attach(ctx context.Context) error {
 	if err := in.c.patiently(ctx, func(ctx context.Context) error { return in.open(ctx, in) }); err != nil {
@@ -265,10 +276,12 @@ func (in *inlet) receive(ctx context.Context, address string, o goamqp.ReceiverO
 // detach ends the link, and its session if that has no other. RabbitMQ 3 never
 // answers the end of a link alone.
 func (in *inlet) detach(ctx context.Context) {
+	in.settling.Lock()
 	in.mu.Lock()
 	s, link := in.seat, in.link
 	in.seat, in.link = nil, nil
 	in.mu.Unlock()
+	in.settling.Unlock()
 	if s == nil {
 		return
 	}
@@ -438,8 +451,13 @@ func (p *parcel) covered() []*parcel {
 }
 
 // dispose sends a disposition (part 3, section 3.4), unless the message came
-// settled.
+// settled or is somebody else's by now.
 func (p *parcel) dispose(o transport.Outcome) error {
+	p.in.settling.RLock()
+	defer p.in.settling.RUnlock()
+	if !p.in.has(p.link) {
+		return nil
+	}
 	ctx := context.Background()
 	switch {
 	case o == transport.Accepted:
