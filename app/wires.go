@@ -7,6 +7,7 @@ import (
 	"github.com/polyport/polyport/transport"
 
 	// The wires that the program speaks. Each registers its URL schemes.
+	_ "github.com/polyport/polyport/transport/amqp"
 	_ "github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp"
 	_ "github.com/polyport/polyport/transport/zmq"

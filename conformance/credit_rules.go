@@ -57,6 +57,12 @@ func checkSettleRenewsCredit(r *rig) {
 	}
 	s.take(r, 4, 6)
 	r.quiet()
+	if r.h.Broker != nil { // which takes what is sent, and keeps it
+		r.send(s.server, &transport.Message{To: r.topic(1)})
+		r.quiet()
+		r.none(s.in, "though 4 of 6 messages were settled, which renews a credit of 2 to 0")
+		return
+	}
 	if err := s.server.Send(ended(), &transport.Message{To: r.topic(1)}); err == nil {
 		r.Errorf("4 of 6 messages were settled, which renews a credit of 2 to 0, and Send has taken one more")
 	}

@@ -32,48 +32,79 @@ func buildCommand(t *testing.T) string {
 func TestCommandThroughBroker(t *testing.T) {
 	bin := buildCommand(t)
 	broker.Each(t, func(t *testing.T, b *broker.Broker) {
-		one, two := b.URL+"/queue/command.one", b.URL+"/queue/command.two"
-		consume(t, bin, "--consume", one, "--consume", two)
-		for _, c := range []struct {
-			name string
-			args []string
-			want said
-		}{
-			{"result", []string{"call", one, "Math.Sum", "[1,2,3]"}, said{out: "6\n"}},
-			{"other queue", []string{"call", two, "Math.Sum", "[4,5]"}, said{out: "9\n"}},
-			{"durable", []string{"call", "--durable", one, "Echo", "[1]"}, said{out: "[1]\n"}},
-			{"error", []string{"call", one, "Fail", `{"code":7,"message":"no"}`}, said{err: `{"code":7,"message":"no"}` + "\n", code: 1}},
-			{"batch", []string{"batch", one, "testdata/batch.json"}, said{out: `[{"jsonrpc":"2.0","id":"a","result":[1]}]` + "\n"}},
-			{"nobody consumes", []string{"call", "--timeout", "300ms", b.URL + "/queue/command.none", "Echo"}, said{err: "does a server consume /queue/command.none?", code: 3}},
-			{"wrong password", []string{"call", strings.Replace(one, "guest:guest", "guest:wrong", 1), "Echo"}, said{err: "refused by the peer", code: 3}},
-			{"no rights", []string{"call", strings.Replace(one, "guest:guest", "limited:limited", 1), "Echo"}, said{err: "refused by the peer", code: 3}},
-		} {
-			t.Run(c.name, func(t *testing.T) { command(t, bin, c.want, c.args...) })
+		commands(t, bin, b, b.URL+"/queue/command", b.TLSURL+"/queue/command")
+	})
+}
+
+// TestCommandThroughBrokerAMQP is the same over AMQP 1.0.
+func TestCommandThroughBrokerAMQP(t *testing.T) {
+	bin := buildCommand(t)
+	broker.EachAMQP(t, func(t *testing.T, b *broker.Broker) {
+		secured := ""
+		if b.AMQPSURL != "" {
+			secured = b.AMQPSURL + "/command"
 		}
-		t.Run("serving refused", func(t *testing.T) {
-			command(t, bin, said{out: "consuming ", err: "refused by the peer", code: 1},
-				"serve", "--consume", strings.Replace(one, "guest:guest", "limited:limited", 1))
-		})
-		t.Run("TLS", func(t *testing.T) {
-			queue := b.TLSURL + "/queue/command.tls"
-			consume(t, bin, "--consume", queue, "--consume-cacert", b.CAFile, "--at-least-once", "--prefetch", "10")
-			command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, queue, "Math.Sum", "[1,2,3]")
-			command(t, bin, said{err: "unknown authority", code: 3}, "call", queue, "Echo")
-			shown := queue
-			if b.Kind != broker.ActiveMQ { // which wants a login all the same
-				shown = withoutUser(t, queue)
-			}
-			command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, "--cert", b.CertFile, "--key", b.KeyFile, shown, "Math.Sum", "[1,2,3]")
-		})
-		t.Run("TLS, served by certificate", func(t *testing.T) {
-			queue := b.TLSURL + "/queue/command.certificate"
-			shown := queue
-			if b.Kind != broker.ActiveMQ {
-				shown = withoutUser(t, queue)
-			}
-			consume(t, bin, "--consume", shown, "--consume-cacert", b.CAFile, "--consume-cert", b.CertFile, "--consume-key", b.KeyFile)
-			command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, queue, "Math.Sum", "[1,2,3]")
-		})
+		commands(t, bin, b, b.AMQPURL+"/command", secured)
+	})
+}
+
+// commands runs the command lines with queues at url and, over TLS, at secured,
+// if that is not empty.
+func commands(t *testing.T, bin string, b *broker.Broker, url, secured string) {
+	t.Helper()
+	one, two := url+".one", url+".two"
+	consume(t, bin, "--consume", one, "--consume", two)
+	type line struct {
+		name string
+		args []string
+		want said
+	}
+	lines := []line{
+		{"result", []string{"call", one, "Math.Sum", "[1,2,3]"}, said{out: "6\n"}},
+		{"other queue", []string{"call", two, "Math.Sum", "[4,5]"}, said{out: "9\n"}},
+		{"durable", []string{"call", "--durable", one, "Echo", "[1]"}, said{out: "[1]\n"}},
+		{"error", []string{"call", one, "Fail", `{"code":7,"message":"no"}`}, said{err: `{"code":7,"message":"no"}` + "\n", code: 1}},
+		{"batch", []string{"batch", one, "testdata/batch.json"}, said{out: `[{"jsonrpc":"2.0","id":"a","result":[1]}]` + "\n"}},
+		{"nobody consumes", []string{"call", "--timeout", "300ms", url + ".none", "Echo"}, said{err: "does a server consume ", code: 3}},
+	}
+	if b.Kind != broker.Proton { // which lets everybody do everything
+		lines = append(lines,
+			line{"wrong password", []string{"call", strings.Replace(one, "guest:guest", "guest:wrong", 1), "Echo"}, said{err: "refused by the peer", code: 3}},
+			line{"no rights", []string{"call", strings.Replace(one, "guest:guest", "limited:limited", 1), "Echo"}, said{err: "refused by the peer", code: 3}},
+		)
+	}
+	for _, c := range lines {
+		t.Run(c.name, func(t *testing.T) { command(t, bin, c.want, c.args...) })
+	}
+	if b.Kind == broker.Proton {
+		return
+	}
+	t.Run("serving refused", func(t *testing.T) {
+		refused := said{err: "refused by the peer", code: 1}
+		if strings.HasPrefix(url, "stomp") { // which hears of it later
+			refused.out = "consuming "
+		}
+		command(t, bin, refused, "serve", "--consume", strings.Replace(one, "guest:guest", "limited:limited", 1))
+	})
+	t.Run("TLS", func(t *testing.T) {
+		queue := secured + ".tls"
+		consume(t, bin, "--consume", queue, "--consume-cacert", b.CAFile, "--at-least-once", "--prefetch", "10")
+		command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, queue, "Math.Sum", "[1,2,3]")
+		command(t, bin, said{err: "unknown authority", code: 3}, "call", queue, "Echo")
+		shown := queue
+		if b.Kind != broker.ActiveMQ { // which wants a login all the same
+			shown = withoutUser(t, queue)
+		}
+		command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, "--cert", b.CertFile, "--key", b.KeyFile, shown, "Math.Sum", "[1,2,3]")
+	})
+	t.Run("TLS, served by certificate", func(t *testing.T) {
+		queue := secured + ".certificate"
+		shown := queue
+		if b.Kind != broker.ActiveMQ {
+			shown = withoutUser(t, queue)
+		}
+		consume(t, bin, "--consume", shown, "--consume-cacert", b.CAFile, "--consume-cert", b.CertFile, "--consume-key", b.KeyFile)
+		command(t, bin, said{out: "6\n"}, "call", "--cacert", b.CAFile, queue, "Math.Sum", "[1,2,3]")
 	})
 }
 

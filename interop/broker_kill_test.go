@@ -29,10 +29,30 @@ func TestBrokerKilled(t *testing.T) {
 	if os.Getenv("POLYPORT_LONG") != "" {
 		kills, calls = 10, 100_000
 	}
-	for _, kind := range []broker.Kind{broker.RabbitMQ3, broker.ActiveMQ} {
+	for _, c := range []struct {
+		wire string
+		kind broker.Kind
+	}{
+		{"stomp", broker.RabbitMQ3},
+		{"stomp", broker.ActiveMQ},
+		{"amqp", broker.RabbitMQ3},
+		{"amqp", broker.RabbitMQ4},
+	} {
 		for _, mode := range []string{"at least once", "at most once"} {
-			t.Run(kind.String()+" "+mode, func(t *testing.T) {
-				l := newLedger(t, broker.Own(t, kind), calls, mode == "at least once")
+			name := c.kind.String() + " " + mode
+			if c.wire != "stomp" {
+				name = c.wire + " " + name
+			}
+			if c.wire == "amqp" && kills == 1 && mode == "at most once" {
+				continue // in the long form only, for the time it takes
+			}
+			t.Run(name, func(t *testing.T) {
+				b := broker.Own(t, c.kind)
+				url := b.URL + "/queue/ledger"
+				if c.wire == "amqp" {
+					url = b.AMQPURL + "/ledger"
+				}
+				l := newLedger(t, b, url, calls, mode == "at least once")
 				l.run(kills)
 				l.check(kills)
 			})
@@ -66,8 +86,8 @@ type entry struct {
 	wrong                 string
 }
 
-func newLedger(t *testing.T, b *broker.Broker, calls int, atLeastOnce bool) *ledger {
-	return &ledger{t: t, b: b, url: b.URL + "/queue/ledger", atLeastOnce: atLeastOnce, calls: make([]entry, calls), moved: make(chan struct{}, 1)}
+func newLedger(t *testing.T, b *broker.Broker, url string, calls int, atLeastOnce bool) *ledger {
+	return &ledger{t: t, b: b, url: url, atLeastOnce: atLeastOnce, calls: make([]entry, calls), moved: make(chan struct{}, 1)}
 }
 
 // params is what a call says.

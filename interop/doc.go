@@ -13,7 +13,8 @@
 // RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
 // STOMP wire, which are held to the rules of package conformance, and between
 // servers and callers, while they are killed and restarted. Package broker in
-// this module gives them to a test.
+// this module gives them to a test. Over AMQP 1.0 it is both RabbitMQs and
+// Qpid Proton's example broker; package amqp in this module has those rules.
 //
 // # What is missing
 //

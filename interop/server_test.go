@@ -9,6 +9,7 @@ import (
 
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
+	_ "github.com/polyport/polyport/transport/amqp"
 )
 
 // startServer serves JSON-RPC at rawURL until the test ends: Math.Sum takes an

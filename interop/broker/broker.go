@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"net"
 	"net/url"
@@ -24,13 +25,18 @@ const (
 	RabbitMQ3 Kind = iota // RabbitMQ 3.10: STOMP, and AMQP 1.0 by a plugin
 	RabbitMQ4             // RabbitMQ 4.0: STOMP, and AMQP 1.0 natively
 	ActiveMQ              // ActiveMQ Classic 5.17: STOMP
+	Proton                // Qpid Proton's example broker: AMQP 1.0
 )
 
 // kinds says of each Kind what it is called and how its script is told of it.
-var kinds = [...]struct{ name, prefix, start string }{
-	RabbitMQ3: {"RabbitMQ3", "RABBITMQ", "rabbitmq --series 3"},
-	RabbitMQ4: {"RabbitMQ4", "RABBITMQ4", "rabbitmq --series 4"},
-	ActiveMQ:  {"ActiveMQ", "ACTIVEMQ", "activemq"},
+var kinds = [...]struct {
+	name, prefix, start string
+	stomp, amqp         bool
+}{
+	RabbitMQ3: {"RabbitMQ3", "RABBITMQ", "rabbitmq --series 3", true, true},
+	RabbitMQ4: {"RabbitMQ4", "RABBITMQ4", "rabbitmq --series 4", true, true},
+	ActiveMQ:  {"ActiveMQ", "ACTIVEMQ", "activemq", true, false},
+	Proton:    {"Proton", "PROTON", "proton", false, true},
 }
 
 // String returns the broker's name and series, fit for the name of a subtest.
@@ -47,8 +53,10 @@ type Broker struct {
 	// Kind is what was asked for.
 	Kind Kind
 	// URL is the STOMP port with user and password and without a path, as in
-	// stomp://guest:guest@127.0.0.1:27613.
+	// stomp://guest:guest@127.0.0.1:27613. It is empty for a broker without STOMP.
 	URL string
+	// AMQPURL is the same for AMQP 1.0, and AMQPSURL for AMQP over TLS.
+	AMQPURL, AMQPSURL string
 	// TLSURL is the same for STOMP over TLS, by the name localhost:
 	// stomps://guest:guest@localhost:27614. It and the three files are empty
 	// for a broker that was started without --tls.
@@ -67,16 +75,31 @@ type Broker struct {
 	shared bool
 }
 
-// Each calls f for every kind of broker, in a subtest named after it, with the
-// shared broker of that kind. The subtest of one that is not there is skipped
-// or fails, as [Shared] has it.
+// Each calls f for every kind of broker that speaks STOMP, in a subtest named
+// after it, with the shared broker of that kind. The subtest of one that is not
+// there is skipped or fails, as [Shared] has it.
 func Each(t *testing.T, f func(t *testing.T, b *Broker)) {
 	t.Helper()
 	for k := range kinds {
-		t.Run(Kind(k).String(), func(t *testing.T) {
-			t.Helper()
-			f(t, Shared(t, Kind(k)))
-		})
+		if kinds[k].stomp {
+			t.Run(Kind(k).String(), func(t *testing.T) {
+				t.Helper()
+				f(t, Shared(t, Kind(k)))
+			})
+		}
+	}
+}
+
+// EachAMQP is Each for those that speak AMQP 1.0.
+func EachAMQP(t *testing.T, f func(t *testing.T, b *Broker)) {
+	t.Helper()
+	for k := range kinds {
+		if kinds[k].amqp {
+			t.Run(Kind(k).String(), func(t *testing.T) {
+				t.Helper()
+				f(t, Shared(t, Kind(k)))
+			})
+		}
 	}
 }
 
@@ -88,17 +111,21 @@ func Shared(tb testing.TB, k Kind) *Broker {
 	tb.Helper()
 	prefix := kinds[k].prefix + "_"
 	value := func(name string) string { return os.Getenv(prefix + name) }
-	if value("STOMP_URL") == "" {
+	main := "AMQP_URL"
+	if kinds[k].stomp {
+		main = "STOMP_URL"
+	}
+	if value(main) == "" {
 		const run = "run the tests by make test or test/with-brokers"
 		if os.Getenv("POLYPORT_REQUIRE_INTEROP") == "1" {
-			tb.Fatalf("%v is not there (no %sSTOMP_URL), and POLYPORT_REQUIRE_INTEROP=1; %s", k, prefix, run)
+			tb.Fatalf("%v is not there (no %s%s), and POLYPORT_REQUIRE_INTEROP=1; %s", k, prefix, main, run)
 		}
-		tb.Skipf("%v is not there (no %sSTOMP_URL); %s", k, prefix, run)
+		tb.Skipf("%v is not there (no %s%s); %s", k, prefix, main, run)
 	}
 	b := newBroker(tb, k, value)
 	b.shared = true
 	if err := b.answers(); err != nil {
-		tb.Fatalf("%v does not answer, but %sSTOMP_URL is %s: %v", k, prefix, b.URL, err)
+		tb.Fatalf("%v does not answer, but %s%s is %s: %v", k, prefix, main, value(main), err)
 	}
 	return b
 }
@@ -146,6 +173,7 @@ func newBroker(tb testing.TB, k Kind, value func(name string) string) *Broker {
 	tb.Helper()
 	return &Broker{
 		Kind: k, URL: value("STOMP_URL"), TLSURL: value("STOMPS_URL"),
+		AMQPURL: value("AMQP_URL"), AMQPSURL: value("AMQPS_URL"),
 		CAFile: value("CA_FILE"), CertFile: value("CLIENT_CERT_FILE"), KeyFile: value("CLIENT_KEY_FILE"),
 		Log: value("LOG"), tb: tb,
 	}
@@ -164,6 +192,15 @@ func (b *Broker) Start() { b.tb.Helper(); b.verb("start") }
 
 // Restart stops and starts the broker.
 func (b *Broker) Restart() { b.tb.Helper(); b.verb("restart") }
+
+// Ctl runs the broker's control program, as rabbitmqctl.
+func (b *Broker) Ctl(args ...string) {
+	b.tb.Helper()
+	if b.shared {
+		b.tb.Fatalf("Ctl of the shared %v, which other tests use; take broker.Own", b.Kind)
+	}
+	b.run(slices.Concat([]string{"ctl"}, args)...)
+}
 
 // verb runs the script's verb and ends the test if it fails.
 func (b *Broker) verb(verb string) {
@@ -193,9 +230,9 @@ func (b *Broker) run(args ...string) []byte {
 	return out
 }
 
-// answers dials the STOMP port and returns what was wrong.
+// answers dials the broker and returns what was wrong.
 func (b *Broker) answers() error {
-	u, err := url.Parse(b.URL)
+	u, err := url.Parse(cmp.Or(b.URL, b.AMQPURL))
 	if err != nil {
 		return err
 	}

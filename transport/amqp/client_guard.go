@@ -1,0 +1,414 @@
+package amqp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/polyport/polyport/transport"
+)
+
+const (
+	// frameSize is the largest frame that this end takes. Large bodies move 1.1
+	// to 1.7 times as fast as with 64 KiB.
+	frameSize = 1 << 20
+	// headerSize is that of a frame, without what may follow it.
+	headerSize = 8
+	// slack is what a message may be longer than its body and header fields.
+	slack = 64 << 10
+)
+
+// The descriptors of performatives that a guard looks at (part 2, section 2.7).
+const (
+	performOpen        = 0x10
+	performFlow        = 0x13
+	performTransfer    = 0x14
+	performDisposition = 0x15
+	performDetach      = 0x16
+	performEnd         = 0x17
+	performClose       = 0x18
+	saslOutcome        = 0x44
+	errorDescriptor    = 0x1d
+)
+
+// guard is the net.Conn below go-amqp. It looks at every frame before go-amqp
+// does, because what that cannot bear ends the process (go-amqp#369): only
+// frames that are whole, within bounds and well-formed pass. The content of a
+// message passes wrapped, so that go-amqp has no part in decoding it: the
+// payload of each transfer becomes one data section.
+//
+// Deadlines set from above are of no effect. The stream below has its own for
+// silence and stalls, and a deadline of one sender is not to be the end of all.
+type guard struct {
+	stream *transport.Stream
+	most   int // bytes of a message
+
+	head []byte // of the frame under way: what is made anew
+	body []byte // and what stays as it came, in the stream's Reader
+	used int    // of the Reader, by the frame
+
+	// partial are the bytes so far of deliveries that are not whole.
+	partial map[linkKey]int
+	arrived int64        // deliveries
+	taken   atomic.Int64 // of these
+	granted atomic.Int64 // credit, without what renews it
+	flows   atomic.Int64 // flow frames that were written
+	lost    atomic.Pointer[func()]
+
+	mu   sync.Mutex // protects the fields below
+	open openFrame
+	last error // why the peer ends the connection, as it said
+}
+
+// A linkKey names a link of the peer's.
+type linkKey struct{ channel, handle uint32 }
+
+// openFrame is what the peer's open says beyond what go-amqp tells.
+type openFrame struct {
+	container    string
+	frameMax     int
+	channelMax   int
+	idle         time.Duration
+	capabilities []string
+}
+
+func newGuard(s *transport.Stream, l transport.Limits) *guard {
+	return &guard{stream: s, most: l.Message + l.HeaderBytes + slack, partial: map[linkKey]int{}}
+}
+
+// Read hands out frames that have passed.
+func (g *guard) Read(p []byte) (int, error) {
+	for len(g.head)+len(g.body) == 0 {
+		g.stream.Reader.Discard(g.used)
+		g.used = 0
+		if err := g.next(); err != nil {
+			g.stream.Fail(err)
+			return 0, err
+		}
+	}
+	n := copy(p, g.head)
+	g.head = g.head[n:]
+	m := copy(p[n:], g.body)
+	g.body = g.body[m:]
+	return n + m, nil
+}
+
+// next reads the next frame, or protocol header, into head and body.
+func (g *guard) next() error {
+	b, err := g.need(headerSize)
+	if err != nil {
+		return err
+	}
+	if string(b[:4]) == "AMQP" {
+		g.pass(b[:headerSize])
+		return nil
+	}
+	size, offset := int(binary.BigEndian.Uint32(b)), int(b[4])*4
+	switch {
+	case size > frameSize:
+		return tooLarge("a frame of %d bytes, the limit is %d", size, frameSize)
+	case offset < headerSize || offset > size:
+		return damaged("a frame of %d bytes that begin at %d", size, offset)
+	}
+	if b, err = g.need(size); err != nil {
+		return err
+	}
+	g.stream.FrameDone()
+	g.used = size
+	if b = b[:size]; offset > headerSize {
+		b = append(binary.BigEndian.AppendUint32(nil, uint32(size-offset+headerSize)), b[4:]...)
+		b = append(b[:headerSize], b[offset:]...)
+		b[4] = headerSize / 4
+	}
+	if len(b) == headerSize { // a sign of life
+		g.pass(b)
+		return nil
+	}
+	return g.frame(b)
+}
+
+// need waits until n bytes are buffered.
+func (g *guard) need(n int) ([]byte, error) {
+	for {
+		b := g.stream.Reader.Buffered()
+		if len(b) >= n {
+			return b, nil
+		}
+		if len(b) > 0 {
+			g.stream.MidFrame()
+		}
+		if err := g.stream.Reader.Fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pass hands out b as it is.
+func (g *guard) pass(b []byte) {
+	g.body, g.used = b, max(g.used, headerSize)
+	g.stream.FrameDone()
+}
+
+// frame looks at a frame, and hands it out.
+func (g *guard) frame(b []byte) error {
+	c, payload, err := compositeOf(b[headerSize:])
+	if err != nil {
+		return err
+	}
+	g.body = b
+	channel := uint32(binary.BigEndian.Uint16(b[6:]))
+	switch c.code {
+	case performOpen:
+		g.opened(c)
+	case performFlow:
+		return checkFlow(c)
+	case performTransfer:
+		return g.transfer(b, c, payload, channel)
+	case performDisposition:
+		return checkDisposition(c)
+	case performDetach:
+		handle, _ := number(c.next())
+		delete(g.partial, linkKey{channel, uint32(handle)})
+		c.pass(1)
+		g.noticed(c.next())
+	case performEnd:
+		g.noticed(c.next())
+		for k := range g.partial {
+			if k.channel == channel {
+				delete(g.partial, k)
+			}
+		}
+	case performClose:
+		g.note(peerError(c.next()))
+	case saslOutcome:
+		if code, _ := number(c.next()); code != 0 {
+			g.note(transport.WithReason(transport.ErrRefused, "login failed; is this the right user and password?"))
+		}
+	}
+	return nil
+}
+
+// noticed has outlets look whether their links are there, if the peer has ended
+// one because of an error, once go-amqp has taken note of it.
+func (g *guard) noticed(err []byte) {
+	if f := g.lost.Load(); f != nil && err != nil {
+		time.AfterFunc(5*time.Millisecond, *f)
+	}
+}
+
+// checkFlow sees to it that credit for a link is a number, which go-amqp takes
+// for granted.
+func checkFlow(c composite) error {
+	c.pass(4)
+	handle := c.next()
+	c.next()
+	if _, ok := number(c.next()); handle != nil && !ok {
+		return damaged("a flow for a link without link-credit")
+	}
+	return nil
+}
+
+// checkDisposition bounds a range, each element of which go-amqp looks for.
+func checkDisposition(c composite) error {
+	c.next()
+	first, _ := number(c.next())
+	v := c.next()
+	last, _ := number(v)
+	if v != nil && (last < first || last-first > 1<<20 || last >= math.MaxUint32) {
+		return damaged("a disposition from %d to %d", first, last)
+	}
+	return nil
+}
+
+// transfer makes a data section of the payload. Of a message over the limit all
+// that follows is left out, and a value of true at its end says so.
+func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) error {
+	handle, _ := number(c.next())
+	key := linkKey{channel, uint32(handle)}
+	c.pass(4)
+	more := truth(c.next())
+	c.pass(3)
+	aborted := truth(c.next())
+	before, under := g.partial[key]
+	if !under {
+		g.arrived++
+		// RabbitMQ 3 may send more; see inlet.pay.
+		if g.arrived-g.taken.Load() > 2*g.granted.Load()+1024 {
+			return damaged("more messages than there was credit for")
+		}
+	}
+	size := before + len(payload)
+	switch {
+	case aborted:
+		g.arrived--
+		delete(g.partial, key)
+	case more:
+		g.partial[key] = min(size, g.most+1)
+	default:
+		delete(g.partial, key)
+	}
+	performative := b[headerSize : len(b)-len(payload)]
+	suffix := 8 // the head of a data section
+	if size > g.most {
+		payload, suffix = nil, 4
+		if more {
+			suffix = 0
+		}
+	}
+	g.head = binary.BigEndian.AppendUint32(g.head[:0], uint32(headerSize+len(performative)+suffix+len(payload)))
+	g.head = append(append(g.head, b[4:headerSize]...), performative...)
+	switch suffix {
+	case 8:
+		g.head = append(g.head, 0x00, 0x53, sectionData, 0xb0)
+		g.head = binary.BigEndian.AppendUint32(g.head, uint32(len(payload)))
+	case 4:
+		g.head = append(g.head, 0x00, 0x53, sectionValue, 0x41)
+	}
+	g.body = payload
+	return nil
+}
+
+// opened notes what the peer's open says.
+func (g *guard) opened(c composite) {
+	var o openFrame
+	o.container, _ = text(c.next())
+	c.pass(1)
+	o.frameMax = math.MaxInt32
+	if n, ok := number(c.next()); ok && n > 0 {
+		o.frameMax = int(min(n, math.MaxInt32))
+	}
+	o.channelMax = math.MaxUint16
+	if n, ok := number(c.next()); ok {
+		o.channelMax = int(min(n, math.MaxUint16))
+	}
+	if ms, ok := number(c.next()); ok {
+		o.idle = time.Duration(min(ms, math.MaxUint32)) * time.Millisecond
+	}
+	c.pass(2)
+	o.capabilities = symbols(c.next())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = o
+}
+
+// symbols reads a symbol or an array of symbols.
+func symbols(v []byte) []string {
+	if s, ok := text(v); ok {
+		return []string{s}
+	}
+	if len(v) == 0 || v[0] != 0xe0 && v[0] != 0xf0 {
+		return nil
+	}
+	wide := v[0] == 0xf0
+	content, _, _ := sized(v[1:], wide)
+	count, content, _ := counted(content, wide)
+	if len(content) == 0 || content[0] != 0xa3 && content[0] != 0xb3 {
+		return nil
+	}
+	code := content[0]
+	content = content[1:]
+	var all []string
+	for range min(count, 64) {
+		var s []byte
+		s, content, _ = sized(content, code == 0xb3)
+		all = append(all, string(s))
+	}
+	return all
+}
+
+// said returns the peer's open.
+func (g *guard) said() openFrame {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
+}
+
+func (g *guard) note(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last = err
+}
+
+// reason is why the connection has ended: what the peer said, or else err.
+func (g *guard) reason(err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.last != nil {
+		return g.last
+	}
+	return err
+}
+
+// peerError makes an error of the peer's, or nil of nil.
+func peerError(v []byte) error {
+	if v == nil {
+		return nil
+	}
+	c, _, bad := compositeOf(v)
+	if bad != nil || c.code != errorDescriptor {
+		return transport.WithReason(transport.ErrClosed, "the peer gave a reason that cannot be read")
+	}
+	condition, _ := text(c.next())
+	description, _ := text(c.next())
+	return conditionError(condition, description)
+}
+
+// Write writes one frame of go-amqp's, soon.
+func (g *guard) Write(p []byte) (int, error) {
+	if len(p) > headerSize+2 && p[headerSize+2] == performFlow && p[5] == 0 {
+		if err := capCredit(p[headerSize:]); err != nil {
+			return 0, err
+		}
+		defer g.flows.Add(1)
+	}
+	err := g.stream.Write(context.Background(), "send", len(p), func(dst []byte) []byte { return append(dst, p...) })
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// capCredit makes credit below zero none. go-amqp counts it so when the peer has
+// sent more than it may, and would write it as four billion.
+func capCredit(flow []byte) error {
+	c, _, err := compositeOf(flow)
+	if err != nil {
+		return err
+	}
+	c.pass(6)
+	if credit := c.next(); len(credit) == 5 && credit[1] >= 0x80 {
+		clear(credit[1:])
+	}
+	return nil
+}
+
+// Close ends the stream in order, unless it has ended.
+func (g *guard) Close() error { return g.stream.Close(nil) }
+
+// LocalAddr and the others are those of a [net.Conn].
+func (g *guard) LocalAddr() net.Addr { return g.stream.LocalAddr() }
+
+// RemoteAddr is the address of the peer.
+func (g *guard) RemoteAddr() net.Addr { return g.stream.RemoteAddr() }
+
+// SetDeadline does nothing; see guard.
+func (g *guard) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing; see guard.
+func (g *guard) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing; see guard.
+func (g *guard) SetWriteDeadline(time.Time) error { return nil }
+
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+func invalid(format string, args ...any) error {
+	return transport.WithReason(transport.ErrInvalid, fmt.Sprintf(format, args...))
+}
