@@ -48,11 +48,7 @@ type frameReader struct {
 
 // next returns the next frame.
 func (r *frameReader) next() (*frame, error) {
-	in := r.stream.Reader
-	if r.discard > 0 {
-		in.Discard(r.discard)
-		r.discard = 0
-	}
+	r.drop()
 	if r.head != nil {
 		return r.large()
 	}
@@ -79,6 +75,12 @@ func (r *frameReader) next() (*frame, error) {
 		return f, nil
 	}
 	return f, r.parse(buf[f.Offset:f.Size])
+}
+
+// drop discards the last frame.
+func (r *frameReader) drop() {
+	r.stream.Reader.Discard(r.discard)
+	r.discard = 0
 }
 
 // fill returns what is buffered when it is n bytes at least.
@@ -174,6 +176,7 @@ func (r *frameReader) parse(body []byte) error {
 
 // header reads a protocol header (section 2.2).
 func (r *frameReader) header() (h [8]byte, err error) {
+	r.drop()
 	buf, err := r.fill(1)
 	for n := 1; err == nil; n++ {
 		if h = [8]byte{}; n <= 4 && buf[n-1] != "AMQP"[n-1] {
