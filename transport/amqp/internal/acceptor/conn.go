@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
@@ -197,17 +198,48 @@ func (c *conn) refuse(why error) {
 	c.stream.Abort(why, func(dst []byte) []byte { return c.appendFarewell(dst, told(why)) })
 }
 
-// Close says goodbye. Deliveries that have not been settled are released.
-func (c *conn) Close() error { return c.stream.Close(c.appendGoodbye) }
+// parting is how long a peer gets to read the outcomes of its last deliveries
+// before it is told that the connection is closed. Some libraries act on the
+// close first, and forget the outcomes over it.
+const parting = 5 * time.Millisecond
 
-func (c *conn) appendGoodbye(dst []byte) []byte {
+// Close says goodbye. Deliveries that have not been settled are released.
+func (c *conn) Close() error {
+	if c.stream.Err() == nil && c.release() {
+		select {
+		case <-time.After(parting):
+		case <-c.stream.Ending():
+		}
+	}
+	return c.stream.Close(c.appendGoodbye)
+}
+
+// release releases what has not been settled, and reports whether there was any.
+func (c *conn) release() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	some := false
+	for _, s := range c.sessions {
+		some = some || s.received.n > 0
+	}
+	c.mu.Unlock()
+	if some {
+		c.say(c.appendReleased)
+	}
+	return some
+}
+
+func (c *conn) appendReleased(dst []byte) []byte {
 	dst = c.appendDirty(dst)
 	for _, s := range c.sessions {
 		dst = s.appendReleased(dst)
 	}
-	return frames.AppendClose(dst, nil)
+	return dst
+}
+
+func (c *conn) appendGoodbye(dst []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return frames.AppendClose(c.appendReleased(dst), nil)
 }
 
 // Info returns what was negotiated.

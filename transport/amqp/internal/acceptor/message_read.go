@@ -240,7 +240,8 @@ func (r *messageReader) application(v codec.Value) error {
 }
 
 // annotations walks over the sections 3.2.2, 3.2.3 and 3.2.10, whose keys are
-// symbols or ulongs. Other keys have ended programs that built maps of them.
+// symbols or ulongs; go-amqp writes longs. Other keys have ended programs that
+// built maps of them.
 func annotations(v codec.Value) error {
 	v = v.Inner()
 	if v.Kind() != codec.Map {
@@ -248,7 +249,7 @@ func annotations(v codec.Value) error {
 	}
 	d := v.Items()
 	for d.More() {
-		if k := d.Value().Kind(); d.Err() == nil && k != codec.Symbol && k != codec.Ulong {
+		if k := d.Value().Kind(); d.Err() == nil && k != codec.Symbol && k != codec.Ulong && k != codec.Long {
 			d.Fail("the key of an annotation is a %v; expected symbol or ulong", k)
 		}
 		d.Skip()

@@ -241,3 +241,22 @@ func echo(c transport.Conn, m *transport.Message) {
 	}
 	_ = m.Settle(transport.Accepted)
 }
+
+// serveOne opens a connection in good order; the channel gets the server's end,
+// from which nobody receives.
+func serveOne(t *testing.T) (net.Conn, <-chan transport.Conn) {
+	t.Helper()
+	near, far := mem.Pipe()
+	done := make(chan transport.Conn, 1)
+	go func() {
+		c, err := acceptor.Serve(t.Context(), far, nil)
+		if err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		done <- c
+	}()
+	p := &peer{t, near}
+	p.say(hello())
+	p.next()
+	return near, done
+}

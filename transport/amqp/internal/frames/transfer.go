@@ -66,14 +66,6 @@ func BeginTransfer(dst []byte, channel uint16, t *Transfer, first bool) (frame [
 	return codec.EndList(dst, f.list, 6), f.frame
 }
 
-// SetMore tells, of a frame that BeginTransfer has begun at, whether the message
-// goes on.
-func SetMore(dst []byte, at int, more bool) {
-	// The flag is the last field of the list, whose size says where it ends.
-	end := at + HeadLen + 3 + 2 + int(dst[at+HeadLen+3+1])
-	copy(dst[end-1:], codec.AppendBool(nil, more))
-}
-
 // Disposition is the disposition performative (section 2.7.6).
 type Disposition struct {
 	// Receiver is set if the deliveries are those that the sender of the frame
