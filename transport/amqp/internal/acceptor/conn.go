@@ -17,8 +17,8 @@ const scheme = "amqp"
 
 // conn is the end that was dialed.
 //
-// The goroutine in Recv, or one that pumps for a sender, acts on what the peer
-// says. Its state is protected by mu. What is written is made by functions that
+// The goroutine in Recv acts on what the peer says, or one that pumps while there
+// is none. Its state is protected by mu. What is written is made by functions that
 // the stream calls under the lock of its writer, in the order of the wire, and
 // these take mu: so nobody writes while holding mu.
 type conn struct {
@@ -51,9 +51,7 @@ type conn struct {
 	dirty   []*session // with something to say
 	waiting bool       // the goroutine that reads waits for the peer
 
-	receivers int // goroutines in Recv, or about to be
-	pumping   context.CancelFunc
-	queue     []*transport.Message // received by one that pumped
+	pump pump
 }
 
 // stage is how far a connection is, which decides how it says goodbye.
@@ -77,61 +75,14 @@ func newConn(nc net.Conn, o *transport.ListenOptions) *conn {
 		},
 		o: o, sessions: make(map[uint16]*session), outlets: make(map[string][]*outlet), names: make(map[linkName]*link),
 	}
+	c.pump.timer = time.AfterFunc(time.Hour, c.absent)
+	c.pump.timer.Stop()
 	c.frames = frameReader{stream: c.stream, most: opening, idle: c.idle, busy: c.busy}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		c.info.TLS = &state
 	}
 	return c
-}
-
-// Recv returns the next message.
-func (c *conn) Recv(ctx context.Context) (*transport.Message, error) {
-	if m := c.queued(true); m != nil {
-		return m, nil
-	}
-	m, err := c.stream.Receive(ctx, c.next)
-	c.mu.Lock()
-	c.receivers--
-	c.mu.Unlock()
-	if err != nil && ctx.Err() == nil { // one that pumped may have received the last words
-		if m := c.queued(false); m != nil {
-			return m, nil
-		}
-	}
-	return m, err
-}
-
-// queued returns the first message that one who pumped has received. Without
-// any, it can announce a receiver, for whom the pump stops.
-func (c *conn) queued(announce bool) *transport.Message {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.queue) > 0 {
-		m := c.queue[0]
-		c.queue[0], c.queue = nil, c.queue[1:]
-		return m
-	}
-	if announce {
-		c.receivers++
-		if c.pumping != nil {
-			c.pumping()
-		}
-	}
-	return nil
-}
-
-// next returns the next message.
-func (c *conn) next() (*transport.Message, error) {
-	if m := c.queued(false); m != nil {
-		return m, nil
-	}
-	for {
-		m, err := c.step()
-		if m != nil || err != nil {
-			return m, err
-		}
-	}
 }
 
 // step acts on one frame, and returns the message that it completes.
@@ -353,6 +304,7 @@ func (c *conn) over(err error) {
 		dones = append(dones, s.forgetSent(nil)...)
 	}
 	c.wake()
+	c.pump.timer.Stop()
 	c.mu.Unlock()
 	err = &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err}
 	tell(dones, err)

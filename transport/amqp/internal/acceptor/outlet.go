@@ -2,7 +2,6 @@ package acceptor
 
 import (
 	"context"
-	"time"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
@@ -246,34 +245,19 @@ func (s *session) appendBacklog(dst []byte) []byte {
 	return dst
 }
 
-// pumpAfter is how long a sender waits until it sees to it that what the peer
-// says, of its credit for one, is read: while nobody receives, it is not.
-const pumpAfter = 5 * time.Millisecond
-
 // wait waits until a sender may look again.
 func (c *conn) wait(ctx context.Context, changed <-chan struct{}) error {
-	busy := func() error {
-		return transport.WithReason(transport.ErrBusy, "the peer has given no room for more: neither credit nor window, or no outcomes of what it has")
-	}
-	if ctx.Err() != nil {
-		return busy()
-	}
-	timer := time.NewTimer(pumpAfter)
-	defer timer.Stop()
-	for {
+	if ctx.Err() == nil {
 		select {
 		case <-changed:
 			return nil
-		case <-ctx.Done():
-			return busy()
 		case <-c.stream.Ending():
 			return c.endOf()
-		case <-timer.C:
-			if !c.pump(ctx, changed) {
-				timer.Reset(pumpAfter)
-			}
+		case <-ctx.Done():
 		}
 	}
+	return transport.WithReason(transport.ErrBusy,
+		"the peer has given no room for more: neither credit nor window, or no outcomes of what it has")
 }
 
 // endOf is why the stream has ended.
@@ -282,45 +266,4 @@ func (c *conn) endOf() error {
 		return err
 	}
 	return transport.ErrClosed
-}
-
-// pump receives on behalf of a sender until it may look again, somebody else
-// wants to receive, or ctx ends. It reports whether the sender may look again.
-func (c *conn) pump(ctx context.Context, changed <-chan struct{}) bool {
-	c.mu.Lock()
-	if c.receivers > 0 || c.pumping != nil {
-		c.mu.Unlock()
-		return false
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	c.pumping = cancel
-	c.mu.Unlock()
-	_, _ = c.stream.Receive(ctx, func() (*transport.Message, error) { // an error ends the stream
-		for {
-			select {
-			case <-changed:
-				return nil, nil
-			default:
-			}
-			m, err := c.step()
-			if err != nil {
-				return nil, err
-			}
-			if m != nil {
-				c.mu.Lock()
-				c.queue = append(c.queue, m)
-				c.mu.Unlock()
-			}
-		}
-	})
-	c.mu.Lock()
-	c.pumping = nil
-	c.mu.Unlock()
-	select {
-	case <-changed:
-		return true
-	default:
-		return false
-	}
 }

@@ -38,6 +38,9 @@ func Serve(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transp
 		return nil, err
 	}
 	c.stream.OnEnd(c.over)
+	c.mu.Lock()
+	c.startPump()
+	c.mu.Unlock()
 	return c, nil
 }
 
@@ -121,11 +124,13 @@ func (c *conn) agree(theirs *frames.Open) error {
 		c.info.Peer += "/" + v
 	}
 	// A peer's idle-time-out is half of what it bears (section 2.4.5), and says
-	// what it wants of us. One that says nothing still sends what we want,
-	// unless it is one of our own, which has been told to have no beats.
-	wish := 2 * time.Duration(theirs.IdleTimeout) * time.Millisecond
-	if wish == 0 && string(theirs.Product) != software {
-		wish = c.o.Heartbeat
+	// what it wants of us. One that says nothing still sends what we want. Our
+	// own client says the interval itself, or that it wants to have none.
+	wish := time.Duration(theirs.IdleTimeout) * time.Millisecond
+	if string(theirs.Product) != software {
+		if wish *= 2; wish == 0 {
+			wish = c.o.Heartbeat
+		}
 	}
 	beat := transport.Negotiate(c.o.Heartbeat, wish)
 	c.info.Beat, c.info.PeerBeat = beat, beat
