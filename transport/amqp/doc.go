@@ -49,8 +49,8 @@
 // # Messages
 //
 // Message fields are the properties of the same names; Headers are the
-// application properties, whose names differ and whose values are sent as
-// strings. What comes in another simple type is rendered as text. IDs keep their
+// application properties: of those that repeat a name the first is sent, as a
+// string. What comes in another simple type is rendered as text. IDs keep their
 // kind. The body is one data section; several, or a value that is a string or
 // binary, are taken, too. Annotations are walked over, and their keys have to be
 // what the specification says: others have ended programs that received them.

@@ -149,34 +149,36 @@ func (c *conn) refuse(why error) {
 	c.stream.Abort(why, func(dst []byte) []byte { return c.appendFarewell(dst, told(why)) })
 }
 
-// parting is how long a peer gets to read the outcomes of its last deliveries
-// before it is told that the connection is closed. Some libraries act on the
-// close first, and forget the outcomes over it.
+// parting is how long a peer gets for the last messages and outcomes before it is
+// told that the connection is closed. Some libraries act on the close first, and
+// forget the rest over it.
 const parting = 5 * time.Millisecond
 
 // Close says goodbye. Deliveries that have not been settled are released.
 func (c *conn) Close() error {
-	if c.stream.Err() == nil && c.release() {
-		select {
-		case <-time.After(parting):
-		case <-c.stream.Ending():
-		}
+	if c.stream.Err() == nil {
+		c.part()
 	}
 	return c.stream.Close(c.appendGoodbye)
 }
 
-// release releases what has not been settled, and reports whether there was any.
-func (c *conn) release() bool {
+func (c *conn) part() {
 	c.mu.Lock()
-	some := false
-	for _, s := range c.sessions {
-		some = some || s.received.n > 0
-	}
+	some := len(c.sessions) > 0
 	c.mu.Unlock()
-	if some {
-		c.say(c.appendReleased)
+	if !some {
+		return
 	}
-	return some
+	c.say(c.appendReleased)
+	ctx, cancel := context.WithTimeout(context.Background(), parting)
+	defer cancel()
+	if c.stream.Flush(ctx) != nil {
+		return // it does not read
+	}
+	select {
+	case <-time.After(parting):
+	case <-c.stream.Ending():
+	}
 }
 
 func (c *conn) appendReleased(dst []byte) []byte {

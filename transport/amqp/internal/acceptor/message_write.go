@@ -1,6 +1,7 @@
 package acceptor
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -33,12 +34,6 @@ func check(m *transport.Message, l transport.Limits) (size int, err error) {
 			return 0, invalid("a header has no name")
 		case !utf8.ValidString(h.Name), !utf8.ValidString(h.Value):
 			return 0, invalid("the header %.40q is not UTF-8", h.Name)
-		}
-		for _, earlier := range m.Headers[:i] {
-			if earlier.Name == h.Name {
-				return 0, invalid("the header %.40q is there twice; the names of application properties differ (AMQP 1.0, section 3.2.5)",
-					h.Name)
-			}
 		}
 		size += len(h.Name) + len(h.Value)
 		if i == l.Headers {
@@ -73,14 +68,24 @@ func appendMessage(dst []byte, m *transport.Message) []byte {
 	}
 	dst = appendProperties(dst, m)
 	if len(m.Headers) > 0 {
-		var at int
-		dst, at = codec.BeginMap(codec.AppendDescriptor(dst, sectionApplication))
-		for _, h := range m.Headers {
-			dst = codec.AppendString(codec.AppendString(dst, h.Name), h.Value)
-		}
-		dst = codec.EndMap(dst, at, 2*len(m.Headers))
+		dst = appendHeaders(dst, m.Headers)
 	}
 	return codec.AppendBinary(codec.AppendDescriptor(dst, sectionData), m.Body)
+}
+
+// appendHeaders appends section 3.2.5, whose names differ: of those that repeat,
+// the first counts, as it does in Message.Header.
+func appendHeaders(dst []byte, headers []transport.Header) []byte {
+	dst, at := codec.BeginMap(codec.AppendDescriptor(dst, sectionApplication))
+	n := 0
+	for i, h := range headers {
+		if slices.ContainsFunc(headers[:i], func(e transport.Header) bool { return e.Name == h.Name }) {
+			continue
+		}
+		dst = codec.AppendString(codec.AppendString(dst, h.Name), h.Value)
+		n += 2
+	}
+	return codec.EndMap(dst, at, n)
 }
 
 // appendProperties appends section 3.2.4.

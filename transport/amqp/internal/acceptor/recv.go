@@ -7,18 +7,14 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-const (
-	// pumpAfter is how long nobody has been in Recv when something else begins
-	// to receive.
-	pumpAfter = 5 * time.Millisecond
-	// maxQueue is how many bytes of messages, about, are received on behalf of
-	// nobody.
-	maxQueue = 1 << 20
-)
+// pumpAfter is how long nobody has been in Recv when something else begins to
+// receive.
+const pumpAfter = 5 * time.Millisecond
 
 // A pump receives while nobody is in Recv: links are attached, credit and
 // outcomes come by the same stream as messages, and whoever only sends needs
-// them. Messages that it meets wait in a queue. The connection's mu protects it.
+// them. Messages that it meets wait in a queue, for which there is as much room
+// as for what waits to be sent. The connection's mu protects it.
 type pump struct {
 	receivers int                // goroutines in Recv, or about to be
 	visits    uint64             // calls of Recv
@@ -92,7 +88,7 @@ func weight(m *transport.Message) int { return 512 + len(m.Body) }
 
 // arm sees to it that the absence of receivers is noticed. It needs mu.
 func (c *conn) arm() {
-	if p := &c.pump; !p.armed && p.receivers == 0 && p.stop == nil && p.bytes < maxQueue {
+	if p := &c.pump; !p.armed && p.receivers == 0 && p.stop == nil && p.bytes < c.o.SendBuffer {
 		p.armed, p.seen = true, p.visits
 		p.timer.Reset(pumpAfter)
 	}
@@ -137,7 +133,7 @@ func (c *conn) runPump(ctx context.Context, cancel context.CancelFunc) {
 			c.mu.Lock()
 			c.pump.queue = append(c.pump.queue, m)
 			c.pump.bytes += weight(m)
-			room = c.pump.bytes < maxQueue
+			room = c.pump.bytes < c.o.SendBuffer
 			c.mu.Unlock()
 		}
 		return nil, nil
