@@ -3,8 +3,8 @@ package acceptor_test
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,8 +134,8 @@ func attacks() []attack {
 		{name: "unknown message format", said: sending() + performative(0, frames.CodeTransfer, u32(0), u32(1), bin("1"), u32(77)), verdict: "detach amqp:not-implemented"},
 		{name: "rcv-settle-mode second of a transfer", said: sending() + performative(0, frames.CodeTransfer, u32(0), u32(1), bin("1"), u32(0), yes(false), yes(false), ubyte(1)), verdict: "detach amqp:not-implemented"},
 		{name: "aborted transfer, then nothing", said: sending() + transfer(0, 1, false, true, "half") + aborted, verdict: "nothing"},
-		{name: "a million links", said: begin() + many(5000, func(i int) string { return attach(uint32(i), fmt.Sprint(i), "rpc") }), verdict: "detach amqp:resource-limit-exceeded", memory: 8 << 20},
-		{name: "a million refused links", said: begin() + many(4000, func(i int) string { return attach(uint32(i), fmt.Sprint(i), "nowhere") }), verdict: "detach amqp:not-found", memory: 8 << 20},
+		{name: "a million links", said: begin() + many(5000, func(i int) string { return attach(uint32(i), strconv.Itoa(i), "rpc") }), verdict: "detach amqp:resource-limit-exceeded", memory: 8 << 20},
+		{name: "a million refused links", said: begin() + many(4000, func(i int) string { return attach(uint32(i), strconv.Itoa(i), "nowhere") }), verdict: "detach amqp:not-found", memory: 8 << 20},
 
 		// Messages.
 		{name: "message of nonsense", said: sending() + transfer(0, 0, false, false, "nonsense"), verdict: "rejected amqp:decode-error"},
@@ -208,7 +208,7 @@ func TestManyRefusedLinks(t *testing.T) {
 		r := newRig(t, &transport.ListenOptions{Options: transport.Options{Limits: transport.Limits{Subscriptions: 10}}}, nil)
 		p := r.peer()
 		go func() {
-			_, _ = p.nc.Write([]byte(begin() + many(100, func(i int) string { return attach(uint32(i), fmt.Sprint(i), "nowhere") })))
+			_, _ = p.nc.Write([]byte(begin() + many(100, func(i int) string { return attach(uint32(i), strconv.Itoa(i), "nowhere") })))
 		}()
 		refused := 0
 		for {

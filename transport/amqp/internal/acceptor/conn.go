@@ -308,8 +308,7 @@ func (c *conn) over(err error) {
 	c.wake()
 	c.pump.timer.Stop()
 	c.mu.Unlock()
-	err = &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err}
-	tell(dones, err)
+	tell(dones, c.lost(err))
 }
 
 // tell calls each of dones.
@@ -319,7 +318,12 @@ func tell(dones []func(error), err error) {
 	}
 }
 
-// notSent is the error for something that was refused before it was sent.
-func (c *conn) notSent(op string, err error) error {
-	return &transport.OpError{Op: op, Scheme: scheme, Addr: c.info.Remote.String(), Err: err}
+// notSent is the error for a message that was refused before it was sent.
+func (c *conn) notSent(err error) error {
+	return &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), Err: err}
+}
+
+// lost is the error for one whose outcome will not come.
+func (c *conn) lost(err error) error {
+	return &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,8 +47,8 @@ func TestGoAMQPRequest(t *testing.T) {
 				if err := in.AcceptMessage(soon(t), got); err != nil {
 					t.Errorf("AcceptMessage: %v", err)
 				}
-				for _, close := range []func(context.Context) error{in.Close, out.Close, s.Close} {
-					if err := close(soon(t)); err != nil {
+				for _, end := range []func(context.Context) error{in.Close, out.Close, s.Close} {
+					if err := end(soon(t)); err != nil {
 						t.Errorf("Close: %v", err)
 					}
 				}
@@ -60,7 +61,7 @@ func TestGoAMQPRequest(t *testing.T) {
 // frame.
 func TestGoAMQPBig(t *testing.T) {
 	for _, frame := range []uint32{513, 4096, 64 << 10, 1 << 20} {
-		t.Run(fmt.Sprint(frame), func(t *testing.T) {
+		t.Run(strconv.FormatUint(uint64(frame), 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil, echo)
 				s := r.session(&goamqp.ConnOptions{MaxFrameSize: frame})
@@ -208,15 +209,15 @@ func TestGoAMQPRefusals(t *testing.T) {
 		out := newSender(t, s, "", nil)
 		for what, p := range map[string]goamqp.MessageProperties{
 			"no to":                {},
-			"an unknown to":        {To: ptr("nowhere")},
-			"a reply-to of nobody": {To: ptr("rpc"), ReplyTo: ptr("nobody")},
+			"an unknown to":        {To: new("nowhere")},
+			"a reply-to of nobody": {To: new("rpc"), ReplyTo: new("nobody")},
 		} {
 			m := goamqp.NewMessage([]byte("x"))
 			m.Properties = &p
 			want(what, out.Send(soon(t), m, nil), goamqp.ErrCondNotFound)
 		}
 		m := goamqp.NewMessage([]byte("x"))
-		m.Properties = &goamqp.MessageProperties{To: ptr("rpc")}
+		m.Properties = &goamqp.MessageProperties{To: new("rpc")}
 		if err := out.Send(soon(t), m, nil); err != nil {
 			t.Errorf("Send after refusals: %v", err)
 		}
@@ -225,8 +226,6 @@ func TestGoAMQPRefusals(t *testing.T) {
 		}
 	})
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // TestGoAMQPCredit: a server that does not settle withholds credit.
 func TestGoAMQPCredit(t *testing.T) {
@@ -241,7 +240,7 @@ func TestGoAMQPCredit(t *testing.T) {
 		}
 		sent := make(chan error, 1)
 		go func() { sent <- out.Send(t.Context(), goamqp.NewMessage([]byte("over")), nil) }()
-		time.Sleep(time.Hour) //nolint:forbidigo // virtual
+		time.Sleep(time.Hour)
 		synctest.Wait()
 		select {
 		case err := <-sent:
@@ -282,7 +281,7 @@ func TestGoAMQPDrain(t *testing.T) {
 			if err := in.DrainCredit(soon(t), nil); err != nil {
 				t.Fatalf("DrainCredit: %v", err)
 			}
-			if m, err := in.Receive(soon(t), nil); err != nil || string(m.GetData()) != fmt.Sprint(i) {
+			if m, err := in.Receive(soon(t), nil); err != nil || string(m.GetData()) != strconv.Itoa(i) {
 				t.Fatalf("Receive = %v, %v", m, err)
 			}
 		}
@@ -368,7 +367,7 @@ func TestGoAMQPIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, &transport.ListenOptions{Options: transport.Options{Heartbeat: 2 * time.Second}}, echo)
 		out := newSender(t, r.session(&goamqp.ConnOptions{IdleTimeout: 4 * time.Second}), "rpc", nil)
-		time.Sleep(time.Hour) //nolint:forbidigo // virtual
+		time.Sleep(time.Hour)
 		if err := out.Send(soon(t), goamqp.NewMessage([]byte("still there?")), nil); err != nil {
 			t.Errorf("Send after an hour of silence: %v", err)
 		}

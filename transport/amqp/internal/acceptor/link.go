@@ -324,7 +324,5 @@ func (c *conn) detached(f *frame) error {
 
 // unreceived is what senders are told whose receiver has gone.
 func (c *conn) unreceived(reason string) error {
-	err := c.notSent("send", transport.WithReason(transport.ErrNoRoute, reason))
-	err.(*transport.OpError).MaybeSent = true
-	return err
+	return c.lost(transport.WithReason(transport.ErrNoRoute, reason))
 }

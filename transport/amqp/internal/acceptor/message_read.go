@@ -2,6 +2,7 @@ package acceptor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -76,7 +77,7 @@ func wrap(m *transport.Message, owned bool) *transport.Message {
 	case owned && n > small:
 		own = new(transport.Message)
 		*own = *m
-		own.Body = body[:n:n]
+		own.Body = slices.Clip(body)
 		return own
 	case n <= tiny:
 		p := new(struct {
@@ -94,7 +95,7 @@ func wrap(m *transport.Message, owned bool) *transport.Message {
 		own, body = new(transport.Message), append(make([]byte, 0, n), body...)
 	}
 	*own = *m
-	own.Body = body[:len(body):len(body)]
+	own.Body = slices.Clip(body)
 	return own
 }
 
@@ -171,7 +172,7 @@ func same(d *codec.Decoder, b []byte, last *string) string {
 	case string(b) == *last:
 		return *last
 	case !utf8.Valid(b):
-		d.Fail("%.40q is not UTF-8", b)
+		d.Failf("%.40q is not UTF-8", b)
 		return ""
 	case len(b) > short:
 		return string(b)
@@ -185,7 +186,7 @@ func id(d *codec.Decoder) transport.ID {
 	switch v := d.Value(); v.Kind() {
 	case codec.String:
 		if !utf8.Valid(v.Bytes()) {
-			d.Fail("an id is not UTF-8")
+			d.Failf("an id is not UTF-8")
 		}
 		return transport.TextID(string(v.Bytes()))
 	case codec.Ulong:
@@ -196,7 +197,7 @@ func id(d *codec.Decoder) transport.ID {
 		return transport.BinaryID(v.Bytes())
 	case codec.Null, codec.Invalid:
 	default:
-		d.Fail("an id is a %v; expected ulong, uuid, binary or string", v.Kind())
+		d.Failf("an id is a %v; expected ulong, uuid, binary or string", v.Kind())
 	}
 	return transport.ID{}
 }
@@ -221,7 +222,7 @@ func (r *messageReader) application(v codec.Value) error {
 	for d.More() {
 		name, there := d.Text()
 		if !there || !utf8.Valid(name) {
-			d.Fail("the name of an application property is no text")
+			d.Failf("the name of an application property is no text")
 			break
 		}
 		value := d.Value()
@@ -229,7 +230,7 @@ func (r *messageReader) application(v codec.Value) error {
 		if k := value.Kind(); k != codec.Null {
 			b, ok := value.AppendText(scratch[:0])
 			if !ok || k == codec.Described || k == codec.String && !utf8.Valid(b) {
-				d.Fail("the application property %.40q is a %v; expected a simple type", name, k)
+				d.Failf("the application property %.40q is a %v; expected a simple type", name, k)
 				break
 			}
 			h.Value = string(b)
@@ -250,7 +251,7 @@ func annotations(v codec.Value) error {
 	d := v.Items()
 	for d.More() {
 		if k := d.Value().Kind(); d.Err() == nil && k != codec.Symbol && k != codec.Ulong && k != codec.Long {
-			d.Fail("the key of an annotation is a %v; expected symbol or ulong", k)
+			d.Failf("the key of an annotation is a %v; expected symbol or ulong", k)
 		}
 		d.Skip()
 	}

@@ -17,8 +17,12 @@ func check(m *transport.Message, l transport.Limits) (size int, err error) {
 	// Sections, the fields of fixed size, and what goes before each text.
 	size = 128 + 10*len(m.Headers)
 	for _, f := range [...]struct{ name, value string }{
-		{"to", m.To}, {"reply-to", m.ReplyTo}, {"subject", m.Subject}, {"content-type", m.ContentType},
-		{"message-id", speakable(m.ID)}, {"correlation-id", speakable(m.CorrelationID)},
+		{"to", m.To},
+		{"reply-to", m.ReplyTo},
+		{"subject", m.Subject},
+		{"content-type", m.ContentType},
+		{"message-id", speakable(m.ID)},
+		{"correlation-id", speakable(m.CorrelationID)},
 	} {
 		if !utf8.ValidString(f.value) {
 			return 0, invalid("%s %.40q is not UTF-8", f.name, f.value)

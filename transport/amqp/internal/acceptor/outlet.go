@@ -77,7 +77,7 @@ type sending struct {
 // deliver sends m when the peer has room for it.
 func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (err error) {
 	if x.size, err = check(m, c.info.Limits); err != nil {
-		return c.notSent("send", err)
+		return c.notSent(err)
 	}
 	x.frames = 1 + x.size/(c.frameSize-frames.MaxTransferHead)
 	for {
@@ -86,10 +86,10 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 		c.mu.Unlock()
 		switch {
 		case err != nil:
-			return c.notSent("send", err)
+			return c.notSent(err)
 		case x.changed != nil:
 			if err := c.wait(ctx, x.changed); err != nil {
-				return c.notSent("send", err)
+				return c.notSent(err)
 			}
 			continue
 		}
@@ -108,7 +108,7 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 		})
 		switch {
 		case failed != nil:
-			return c.notSent("send", failed)
+			return c.notSent(failed)
 		case x.sent && x.done != nil:
 			return nil // should the write have failed, then done is told
 		case x.sent || err != nil:
@@ -131,7 +131,7 @@ func (c *conn) ready(to string, x *sending) (links []*outlet, err error) {
 	unsettled, now := 0, true
 	for _, l := range links {
 		if x.done != nil && l.mode == frames.SendSettled {
-			return nil, transport.WithReason(transport.ErrUnsupported, "the receiver's link takes settled messages, which are not confirmed")
+			return nil, transport.WithReason(transport.ErrUnsupported, "the receiver takes settled messages, which are not confirmed")
 		}
 		if !l.settles(x) {
 			unsettled++

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,9 +40,9 @@ func TestMapping(t *testing.T) {
 				m.Annotations = goamqp.Annotations{"x-opt": []any{"skipped", int64(1)}, int64(7): "skipped"}
 				m.Footer = goamqp.Annotations{"x": "skipped"}
 				m.Properties = &goamqp.MessageProperties{
-					MessageID: id, CorrelationID: id, UserID: []byte("somebody"), To: ptr("elsewhere"), Subject: ptr("Math.Sum"),
-					ReplyTo: ptr("answers"), ContentType: ptr("application/json"), AbsoluteExpiryTime: &expires,
-					ContentEncoding: ptr("none"), CreationTime: &expires, GroupID: ptr("g"), GroupSequence: ptr(uint32(1)), ReplyToGroupID: ptr("r"),
+					MessageID: id, CorrelationID: id, UserID: []byte("somebody"), To: new("elsewhere"), Subject: new("Math.Sum"),
+					ReplyTo: new("answers"), ContentType: new("application/json"), AbsoluteExpiryTime: &expires,
+					ContentEncoding: new("none"), CreationTime: &expires, GroupID: new("g"), GroupSequence: new(uint32(1)), ReplyToGroupID: new("r"),
 				}
 				m.ApplicationProperties = map[string]any{
 					"traceparent": "00-1", "empty": "", "yes": true, "int": int32(-5), "ulong": uint64(7), "float": 1.5, "uuid": uuid, "null": nil,
@@ -147,12 +148,12 @@ func TestDispositionRanges(t *testing.T) {
 		r.last().Conn.(transport.Gatherer).Gather()
 		p.say(transfer(0, 0, false, false, data("a"))) // the goroutine that receives sees that it gathers
 		p.want(frames.CodeDisposition)
-		var all string
+		var all strings.Builder
 		const bodies = "aaaaarrraanna"
 		for i, body := range strings.Split(bodies, "") {
-			all += transfer(0, uint32(i+1), false, false, data(body))
+			all.WriteString(transfer(0, uint32(i+1), false, false, data(body)))
 		}
-		p.say(all)
+		p.say(all.String())
 		var got []string
 		for n := 0; n < len(bodies); {
 			x := p.want(frames.CodeDisposition)
@@ -207,14 +208,14 @@ func TestWindow(t *testing.T) {
 		if err := c.Send(ended(), &transport.Message{To: "a"}); !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("Send behind a message under way = %v, want %v", err, transport.ErrBusy)
 		}
-		var payload string
+		var payload strings.Builder
 		seen := uint32(0)
 		for more := true; more; {
 			x := p.want(frames.CodeTransfer)
 			var tr frames.Transfer
 			tr.Parse(&x.fields)
 			more = tr.More
-			payload += string(x.payload)
+			payload.Write(x.payload)
 			if x.Size > frame {
 				t.Fatalf("a frame of %d bytes, the limit is %d", x.Size, frame)
 			}
@@ -223,7 +224,7 @@ func TestWindow(t *testing.T) {
 				flow(seen)
 			}
 		}
-		if !strings.HasSuffix(payload, string(body)) {
+		if !strings.HasSuffix(payload.String(), string(body)) {
 			t.Error("the message is another one")
 		}
 		p.say(performative(0, frames.CodeDisposition, yes(true), u32(0), null, yes(false), raw(section(0x24, raw("\x45")))))
@@ -279,7 +280,7 @@ func TestPublish(t *testing.T) {
 			}
 			for n, in := range ins {
 				m, err := in.Receive(soon(t), nil)
-				if err != nil || string(m.GetData()) != fmt.Sprint(i) {
+				if err != nil || string(m.GetData()) != strconv.Itoa(i) {
 					t.Fatalf("receiver %d: %v, %v", n, m, err)
 				}
 			}
@@ -380,11 +381,11 @@ func TestSendWhileNobodyReceives(t *testing.T) {
 				t.Fatalf("Send: %v", err)
 			}
 		}
-		time.Sleep(time.Second) //nolint:forbidigo // virtual; the third waits
+		time.Sleep(time.Second) // the third waits
 		p.say(transfer(0, 3, true, false, data("3")))
 		synctest.Wait()
 		for i := range 3 {
-			if m, err := c.Recv(soon(t)); err != nil || string(m.Body) != fmt.Sprint(i+1) {
+			if m, err := c.Recv(soon(t)); err != nil || string(m.Body) != strconv.Itoa(i+1) {
 				t.Fatalf("Recv = %v, %v, want %d", m, err, i+1)
 			}
 		}
@@ -422,7 +423,7 @@ func TestCallsOverAMQP(t *testing.T) {
 		out := newSender(t, s, "rpc", nil)
 		for i := range 200 {
 			m := goamqp.NewMessage(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":"Math.Sum","params":[1,2,%d]}`, i, i))
-			m.Properties = &goamqp.MessageProperties{ReplyTo: ptr(in.Address()), MessageID: uint64(i)}
+			m.Properties = &goamqp.MessageProperties{ReplyTo: new(in.Address()), MessageID: uint64(i)}
 			if err := out.Send(soon(t), m, nil); err != nil {
 				t.Fatalf("Send: %v", err)
 			}

@@ -100,7 +100,7 @@ func TestExternal(t *testing.T) {
 			}
 			in := newReceiver(t, s, "a", nil)
 			m := goamqp.NewMessage([]byte("x"))
-			m.Properties = &goamqp.MessageProperties{ReplyTo: ptr("a")}
+			m.Properties = &goamqp.MessageProperties{ReplyTo: new("a")}
 			if err := newSender(t, s, "rpc", nil).Send(soon(t), m, nil); err != nil {
 				t.Fatal(err)
 			}

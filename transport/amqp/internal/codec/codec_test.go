@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/polyport/polyport/transport/amqp/internal/codec"
@@ -153,7 +153,7 @@ func TestMalformed(t *testing.T) {
 // TestDepth: values nest as deep as is allowed, and no deeper.
 func TestDepth(t *testing.T) {
 	b := []byte{0x45}
-	for depth := 0; depth < 40; depth++ {
+	for depth := range 40 {
 		d := codec.NewDecoder(b)
 		d.Skip()
 		if (d.Err() == nil) != (depth < codec.MaxDepth) {
@@ -169,12 +169,18 @@ func TestDepth(t *testing.T) {
 // TestFields: the fields of a list are there, or absent, or of the wrong type.
 func TestFields(t *testing.T) {
 	reads := map[codec.Kind]func(*codec.Decoder) (string, bool){
-		codec.Boolean:   func(d *codec.Decoder) (string, bool) { v, ok := d.Bool(); return fmt.Sprint(v), ok },
-		codec.Ubyte:     func(d *codec.Decoder) (string, bool) { v, ok := d.Ubyte(); return fmt.Sprint(v), ok },
-		codec.Ushort:    func(d *codec.Decoder) (string, bool) { v, ok := d.Ushort(); return fmt.Sprint(v), ok },
-		codec.Uint:      func(d *codec.Decoder) (string, bool) { v, ok := d.Uint(); return fmt.Sprint(v), ok },
-		codec.Ulong:     func(d *codec.Decoder) (string, bool) { v, ok := d.Ulong(); return fmt.Sprint(v), ok },
-		codec.Timestamp: func(d *codec.Decoder) (string, bool) { v, ok := d.Timestamp(); return fmt.Sprint(v), ok },
+		codec.Boolean: func(d *codec.Decoder) (string, bool) { v, ok := d.Bool(); return strconv.FormatBool(v), ok },
+		codec.Ubyte: func(d *codec.Decoder) (string, bool) {
+			v, ok := d.Ubyte()
+			return strconv.FormatUint(uint64(v), 10), ok
+		},
+		codec.Ushort: func(d *codec.Decoder) (string, bool) {
+			v, ok := d.Ushort()
+			return strconv.FormatUint(uint64(v), 10), ok
+		},
+		codec.Uint:      func(d *codec.Decoder) (string, bool) { v, ok := d.Uint(); return strconv.FormatUint(uint64(v), 10), ok },
+		codec.Ulong:     func(d *codec.Decoder) (string, bool) { v, ok := d.Ulong(); return strconv.FormatUint(v, 10), ok },
+		codec.Timestamp: func(d *codec.Decoder) (string, bool) { v, ok := d.Timestamp(); return strconv.FormatInt(v, 10), ok },
 		codec.Binary:    func(d *codec.Decoder) (string, bool) { v, ok := d.Binary(); return string(v), ok },
 		codec.String:    func(d *codec.Decoder) (string, bool) { v, ok := d.Text(); return string(v), ok },
 		codec.Symbol:    func(d *codec.Decoder) (string, bool) { v, ok := d.Symbol(); return string(v), ok },

@@ -39,9 +39,9 @@ func NewDecoder(b []byte) Decoder { return Decoder{buf: b, left: -1} }
 // Err returns the first error, or nil. It wraps [ErrMalformed].
 func (d *Decoder) Err() error { return d.err }
 
-// Fail makes d fail, unless it has, because of something that its user has
+// Failf makes d fail, unless it has, because of something that its user has
 // found.
-func (d *Decoder) Fail(format string, args ...any) {
+func (d *Decoder) Failf(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 		d.buf, d.left = nil, 0
@@ -51,7 +51,7 @@ func (d *Decoder) Fail(format string, args ...any) {
 // Require makes d fail unless the field called name was there.
 func (d *Decoder) Require(there bool, name string) {
 	if !there {
-		d.Fail("the field %s is missing", name)
+		d.Failf("the field %s is missing", name)
 	}
 }
 
@@ -74,7 +74,7 @@ func (d *Decoder) constructor() (code byte, ok bool) {
 		return d.elem, true
 	}
 	if len(d.buf) == 0 {
-		d.Fail("a value is missing at the end")
+		d.Failf("a value is missing at the end")
 		return 0, false
 	}
 	code = d.buf[0]
@@ -92,20 +92,20 @@ func (d *Decoder) field() (code byte, there bool) {
 // mismatch is the error for a value of another type than wanted.
 func (d *Decoder) mismatch(code byte, want Kind) {
 	if k := kinds[code]; k != Invalid {
-		d.Fail("expected %v, got %v", want, k)
+		d.Failf("expected %v, got %v", want, k)
 		return
 	}
 	if code == codeDescribed {
-		d.Fail("expected %v, got a described value", want)
+		d.Failf("expected %v, got a described value", want)
 		return
 	}
-	d.Fail("expected %v, got the unknown format code %#02x", want, code)
+	d.Failf("expected %v, got the unknown format code %#02x", want, code)
 }
 
 // take returns the next n bytes.
 func (d *Decoder) take(n int) []byte {
 	if n < 0 || n > len(d.buf) {
-		d.Fail("%d bytes are missing at the end", uint(n)-uint(len(d.buf)))
+		d.Failf("%d bytes are missing at the end", uint(n)-uint(len(d.buf)))
 		return nil
 	}
 	b := d.buf[:n:n]
@@ -148,7 +148,7 @@ func (d *Decoder) Bool() (v, there bool) {
 		case 0, 1:
 			return n == 1, d.err == nil
 		default:
-			d.Fail("a boolean is %d", n)
+			d.Failf("a boolean is %d", n)
 		}
 		return false, false
 	}
@@ -275,7 +275,7 @@ func (d *Decoder) Value() (v Value) {
 	if code == codeDescribed && !d.isArray {
 		desc = d.descriptor()
 		if len(d.buf) == 0 || d.buf[0] == codeDescribed {
-			d.Fail("a descriptor is not followed by a value of a plain type")
+			d.Failf("a descriptor is not followed by a value of a plain type")
 			return Value{}
 		}
 		code = d.buf[0]
@@ -295,7 +295,7 @@ func (d *Decoder) descriptor() []byte {
 	inner := Decoder{buf: d.buf, left: 1}
 	code, _ := inner.constructor()
 	if k := kinds[code]; inner.err == nil && k != Ulong && k != Symbol {
-		inner.Fail("a descriptor has the format code %#02x; expected a ulong or a symbol", code)
+		inner.Failf("a descriptor has the format code %#02x; expected a ulong or a symbol", code)
 	}
 	_ = inner.payload(code)
 	if inner.err != nil {
@@ -315,7 +315,7 @@ func (d *Decoder) payload(code byte) (v Value) {
 	v.code = code
 	switch w := width(code); {
 	case kinds[code] == Invalid:
-		d.Fail("unknown format code %#02x", code)
+		d.Failf("unknown format code %#02x", code)
 	case w == 16:
 		v.data = d.take(16)
 	case w >= 0:
@@ -324,7 +324,7 @@ func (d *Decoder) payload(code byte) (v Value) {
 			v.num = 1
 		}
 		if code == codeBoolean && v.num > 1 {
-			d.Fail("a boolean is %d", v.num)
+			d.Failf("a boolean is %d", v.num)
 		}
 	case code>>4 == 0xa: // binary, string, symbol
 		v.data = d.take(int(d.fixed(1)))
@@ -348,7 +348,7 @@ func (d *Decoder) compound(code byte) (v Value) {
 		return v
 	}
 	if size > uint64(len(d.buf)) || size < uint64(w) {
-		d.Fail("a %v says to have %d bytes, %d are left", kinds[code], size, len(d.buf))
+		d.Failf("a %v says to have %d bytes, %d are left", kinds[code], size, len(d.buf))
 		return v
 	}
 	count := d.fixed(w)
@@ -359,11 +359,11 @@ func (d *Decoder) compound(code byte) (v Value) {
 		return v
 	case Map:
 		if count%2 != 0 {
-			d.Fail("a map has %d keys and values, which is odd", count)
+			d.Failf("a map has %d keys and values, which is odd", count)
 		}
 	}
 	if count > uint64(len(v.data)) {
-		d.Fail("a %v says to have %d elements in %d bytes", kinds[code], count, len(v.data))
+		d.Failf("a %v says to have %d elements in %d bytes", kinds[code], count, len(v.data))
 		return v
 	}
 	v.count = int(count)
@@ -383,7 +383,7 @@ func (d *Decoder) array(v *Value, count uint64) {
 		code, ok = in.constructor()
 	}
 	if !ok || kinds[code] == Invalid {
-		in.Fail("an array does not say what its elements are")
+		in.Failf("an array does not say what its elements are")
 	}
 	if in.err != nil {
 		d.give(in.err)
@@ -398,7 +398,7 @@ func (d *Decoder) array(v *Value, count uint64) {
 		most = maxZeroWidth
 	}
 	if count > most {
-		d.Fail("an array says to have %d elements in %d bytes", count, len(v.data))
+		d.Failf("an array says to have %d elements in %d bytes", count, len(v.data))
 		return
 	}
 	v.count = int(count)
@@ -424,7 +424,7 @@ func (d *Decoder) Composite(want uint64) Decoder {
 		return Decoder{err: d.err}
 	}
 	if code := v.Descriptor(); v.desc == nil || code != want || v.Inner().Kind() != List {
-		d.Fail("expected a list of type %#02x, got a %v of type %#02x", want, v.Inner().Kind(), code)
+		d.Failf("expected a list of type %#02x, got a %v of type %#02x", want, v.Inner().Kind(), code)
 		return Decoder{err: d.err}
 	}
 	return v.Items()

@@ -60,10 +60,10 @@ func (v Value) Items() Decoder {
 	case k == Array:
 		d.isArray, d.elem, d.desc = true, v.elem, v.elemDesc
 	case k != List && k != Map:
-		d.Fail("expected a list, map or array, got a value of type %v", k)
+		d.Failf("expected a list, map or array, got a value of type %v", k)
 	}
 	if d.depth > MaxDepth {
-		d.Fail("values nest deeper than %d", MaxDepth)
+		d.Failf("values nest deeper than %d", MaxDepth)
 	}
 	return d
 }
@@ -80,7 +80,7 @@ func (v Value) Check() error {
 		d.Skip()
 	}
 	if d.err == nil && len(d.buf) > 0 {
-		d.Fail("%d bytes are left over after the last element", len(d.buf))
+		d.Failf("%d bytes are left over after the last element", len(d.buf))
 	}
 	return d.err
 }

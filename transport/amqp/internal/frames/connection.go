@@ -44,7 +44,7 @@ func (o *Open) properties(d *codec.Decoder) {
 		return
 	}
 	if err := m.Check(); err != nil {
-		d.Fail("properties: %v", err)
+		d.Failf("properties: %v", err)
 		return
 	}
 	for items := m.Items(); items.More(); {
@@ -106,7 +106,7 @@ func parseError(d *codec.Decoder) *Error {
 		return nil
 	}
 	if v.Descriptor() != codeError || v.Inner().Kind() != codec.List {
-		d.Fail("an error is not a list of type %#02x", codeError)
+		d.Failf("an error is not a list of type %#02x", codeError)
 		return nil
 	}
 	fields := v.Items()
@@ -115,7 +115,7 @@ func parseError(d *codec.Decoder) *Error {
 	description, _ := fields.Text()
 	fields.Skip()
 	if err := fields.Err(); err != nil {
-		d.Fail("error: %v", err)
+		d.Failf("error: %v", err)
 		return nil
 	}
 	const most = 500

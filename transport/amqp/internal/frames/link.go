@@ -40,11 +40,11 @@ func parseTerminus(d *codec.Decoder) (t Terminus) {
 		return t
 	}
 	if err := v.Check(); err != nil {
-		d.Fail("terminus: %v", err)
+		d.Failf("terminus: %v", err)
 		return t
 	}
 	if v.Inner().Kind() != codec.List {
-		d.Fail("a terminus is a %v", v.Kind())
+		d.Failf("a terminus is a %v", v.Kind())
 		return t
 	}
 	switch code := v.Descriptor(); code {
@@ -56,7 +56,7 @@ func parseTerminus(d *codec.Decoder) (t Terminus) {
 		t.Kind = Coordinator
 		return t
 	default:
-		d.Fail("a terminus is of the unknown type %#02x", code)
+		d.Failf("a terminus is of the unknown type %#02x", code)
 		return t
 	}
 	fields := v.Items()
@@ -66,7 +66,7 @@ func parseTerminus(d *codec.Decoder) (t Terminus) {
 	fields.Skip() // timeout
 	t.Dynamic, _ = fields.Bool()
 	if err := fields.Err(); err != nil {
-		d.Fail("terminus: %v", err)
+		d.Failf("terminus: %v", err)
 	}
 	return t
 }
@@ -124,12 +124,12 @@ func (a *Attach) Parse(d *codec.Decoder) {
 	}
 	a.ReceiveMode, _ = d.Ubyte()
 	if a.SendMode > SendMixed || a.ReceiveMode > ReceiveSecond {
-		d.Fail("unknown settlement mode %d or %d", a.SendMode, a.ReceiveMode)
+		d.Failf("unknown settlement mode %d or %d", a.SendMode, a.ReceiveMode)
 	}
 	a.Source = parseTerminus(d)
 	a.Target = parseTerminus(d)
 	if a.Source.Kind == Target || a.Target.Kind == Source || a.Source.Kind == Coordinator {
-		d.Fail("the source or target is of the wrong type")
+		d.Failf("the source or target is of the wrong type")
 	}
 	d.Skip()        // unsettled
 	_, _ = d.Bool() // incomplete-unsettled

@@ -119,7 +119,7 @@ func (x *Disposition) state(d *codec.Decoder) {
 		return
 	}
 	if v.Inner().Kind() != codec.List {
-		d.Fail("a delivery state is a %v", v.Kind())
+		d.Failf("a delivery state is a %v", v.Kind())
 		return
 	}
 	fields := v.Items()
@@ -139,7 +139,7 @@ func (x *Disposition) state(d *codec.Decoder) {
 		fields.Skip()
 	}
 	if err := fields.Err(); err != nil {
-		d.Fail("delivery state: %v", err)
+		d.Failf("delivery state: %v", err)
 	}
 }
 
