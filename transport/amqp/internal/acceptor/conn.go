@@ -44,9 +44,10 @@ type conn struct {
 	// peer has not taken notice.
 	inletCount, outletCount, deadCount int
 	// unsettled is how many of our deliveries wait for the peer's outcome, and
-	// backlog how many bytes for its session window.
-	unsettled, backlog int
-	changed            chan struct{} // closed when a sender may look again; nil when none waits
+	// backlog how many bytes for its session window. partial is how many bytes
+	// there are of the peer's deliveries that are not complete.
+	unsettled, backlog, partial int
+	changed                     chan struct{} // closed when a sender may look again; nil when none waits
 
 	dirty   []*session // with something to say
 	waiting bool       // the goroutine that reads waits for the peer
@@ -140,7 +141,7 @@ func (c *conn) closed(f *frame) error {
 		reason += ": " + e.Condition + ": " + e.Description
 	}
 	err := transport.WithReason(transport.ErrClosed, reason)
-	c.stream.Abort(err, c.appendGoodbye)
+	c.stream.Abort(err, func(dst []byte) []byte { return frames.AppendClose(dst, nil) })
 	return err
 }
 
@@ -194,6 +195,10 @@ func (c *conn) appendGoodbye(dst []byte) []byte {
 	defer c.mu.Unlock()
 	return frames.AppendClose(c.appendReleased(dst), nil)
 }
+
+// ReplyAddress is the first destination served: what the peer sends there
+// arrives here.
+func (c *conn) ReplyAddress(context.Context) (string, error) { return c.o.Destinations[0], nil }
 
 // Info returns what was negotiated.
 func (c *conn) Info() *transport.Info { return &c.info }

@@ -7,6 +7,10 @@ import (
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
 )
 
+// partials is how many of the largest messages may be under way at once, in
+// parts, by all links of a connection.
+const partials = 4
+
 // An inlet is a link by which the peer sends. The connection's mu protects it.
 type inlet struct {
 	*link
@@ -132,10 +136,15 @@ func (l *link) take(t *frames.Transfer, f *frame) (why *frames.Error, err error)
 		}
 	}
 	in.settled = in.settled || t.Settled
-	if most := s.conn.maxMessage(); uint64(len(in.payload)+len(f.payload)) > most {
+	most := s.conn.maxMessage()
+	switch {
+	case uint64(len(in.payload)+len(f.payload)) > most:
 		return nil, tooLarge(messageSize, "a message has over %d bytes, which is the limit", most)
+	case t.More && uint64(s.conn.partial+len(f.payload)) > partials*most:
+		return refusal(resourceLimit, "too many large deliveries of the connection's links are under way"), nil
 	}
 	wasPartial := in.partial
+	s.conn.partial -= len(in.payload)
 	in.partial = t.More && !t.Aborted
 	switch {
 	case t.Aborted:
@@ -144,6 +153,9 @@ func (l *link) take(t *frames.Transfer, f *frame) (why *frames.Error, err error)
 		in.payload = f.payload
 	case in.partial || wasPartial:
 		in.payload = append(in.payload, f.payload...)
+	}
+	if in.partial {
+		s.conn.partial += len(in.payload)
 	}
 	if !in.partial && !in.settled && !t.Aborted {
 		s.received.add(in.id, in)
@@ -225,4 +237,9 @@ func (c *conn) reject(l *inlet, why *frames.Error) error {
 }
 
 // reset forgets the delivery under way.
-func (l *inlet) reset() { l.partial, l.payload = false, nil }
+func (l *inlet) reset() {
+	if l.partial {
+		l.session.conn.partial -= len(l.payload)
+	}
+	l.partial, l.payload = false, nil
+}

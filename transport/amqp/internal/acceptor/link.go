@@ -98,7 +98,7 @@ func (c *conn) attach(f *frame) error {
 func (c *conn) judge(l *link, a *frames.Attach) (answer frames.Attach, why *frames.Error) {
 	answer = frames.Attach{
 		Name: a.Name, Handle: a.Handle, Receiver: !a.Receiver, SendMode: a.SendMode, Source: a.Source, Target: a.Target,
-		MaxMessageSize: c.maxMessage(),
+		MaxMessageSize: a.MaxMessageSize,
 	}
 	switch {
 	case len(a.Name) > maxName, len(a.Source.Address) > maxName, len(a.Target.Address) > maxName:
@@ -130,7 +130,8 @@ func (c *conn) judgeSource(l *link, answer *frames.Attach) *frames.Error {
 	case len(src.Address) == 0:
 		return refusal(invalidField, "the source has no address; name one, or ask for a dynamic one")
 	}
-	l.out = &outlet{link: l, address: string(answer.Source.Address), mode: answer.SendMode}
+	l.out = &outlet{link: l, address: string(answer.Source.Address), mode: answer.SendMode, most: answer.MaxMessageSize}
+	answer.MaxMessageSize = 0
 	return nil
 }
 
@@ -147,6 +148,7 @@ func (c *conn) judgeTarget(l *link, answer *frames.Attach) *frames.Error {
 		return refusal(notFound, "no address %.60q; this server serves %s", address, c.served())
 	}
 	l.in = &inlet{link: l, address: address}
+	answer.MaxMessageSize = c.maxMessage()
 	return nil
 }
 

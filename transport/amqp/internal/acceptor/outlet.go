@@ -12,7 +12,8 @@ import (
 type outlet struct {
 	*link
 	address string
-	mode    uint8 // the settlement mode of this end, the sender
+	mode    uint8  // the settlement mode of this end, the sender
+	most    uint64 // bytes of a message that the peer takes; 0 means any number
 
 	// count is the delivery-count, credit how many more the peer takes.
 	count, credit uint32
@@ -67,7 +68,7 @@ func (c *conn) Publish(ctx context.Context, m *transport.Message) error {
 type sending struct {
 	all    bool
 	done   func(error) // what the outcome is told to, or nil
-	size   int         // of the message, at most
+	size   int         // of the message, at most; exactly, if that matters
 	frames int         // that it takes, at most
 
 	sent    bool
@@ -82,7 +83,7 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 	x.frames = 1 + x.size/(c.frameSize-frames.MaxTransferHead)
 	for {
 		c.mu.Lock()
-		links, err := c.ready(m.To, x)
+		links, err := c.ready(m, x)
 		c.mu.Unlock()
 		switch {
 		case err != nil:
@@ -97,7 +98,7 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 		err = c.stream.Write(ctx, "send", x.size*len(links), func(dst []byte) []byte {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			if links, failed = c.ready(m.To, x); failed != nil || x.changed != nil {
+			if links, failed = c.ready(m, x); failed != nil || x.changed != nil {
 				return dst // while this waited for room
 			}
 			for _, l := range links {
@@ -119,17 +120,22 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 
 // ready returns the links by which a message can be sent now. It sets changed if
 // that has to be waited for. It needs mu.
-func (c *conn) ready(to string, x *sending) (links []*outlet, err error) {
-	links = c.outlets[to]
+func (c *conn) ready(m *transport.Message, x *sending) (links []*outlet, err error) {
+	links = c.outlets[m.To]
 	x.changed = nil
 	switch {
-	case to == "" || len(links) == 0:
-		return nil, noRoute(to)
+	case m.To == "" || len(links) == 0:
+		return nil, noRoute(m.To)
 	case !x.all:
 		links = links[:1]
 	}
 	unsettled, now := 0, true
 	for _, l := range links {
+		if l.most > 0 && uint64(x.size) > l.most {
+			if x.size = len(appendMessage(nil, m)); uint64(x.size) > l.most {
+				return nil, oversize("a message of %d bytes, the receiver takes %d", x.size, l.most)
+			}
+		}
 		if x.done != nil && l.mode == frames.SendSettled {
 			return nil, transport.WithReason(transport.ErrUnsupported, "the receiver takes settled messages, which are not confirmed")
 		}

@@ -15,6 +15,7 @@ import (
 
 	goamqp "github.com/Azure/go-amqp"
 
+	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/codec"
@@ -455,5 +456,145 @@ func TestCallsOverAMQP(t *testing.T) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		<-served
+	})
+}
+
+// TestFullQueue: requests for which a server has no place wait, with the credit
+// that they take up, and none is answered busy.
+func TestFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 40
+		mux := rpc.NewMux(nil)
+		rpc.Handle(mux, "Slow", func(ctx context.Context, _ any) (bool, error) {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+			return true, nil
+		})
+		r := &rig{t: t}
+		ln, err := r.network.Listen("server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.l = transport.NewListener(ln, wire{}, &transport.ListenOptions{Options: transport.Options{Limits: transport.Limits{Unsettled: 8}}})
+		q := queue.New(&queue.Options{Depth: 1, Workers: 1})
+		server := rpc.NewServer(mux, &rpc.ServerOptions{Queue: q})
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(t.Context(), r.l) }()
+		s := r.session(nil)
+		in := newReceiver(t, s, "", &goamqp.ReceiverOptions{DynamicAddress: true, Credit: count})
+		out := newSender(t, s, "rpc", nil)
+		start := time.Now()
+		go func() {
+			for i := range count {
+				m := goamqp.NewMessage(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":"Slow"}`, i))
+				m.Properties = &goamqp.MessageProperties{ReplyTo: new(in.Address())}
+				if _, err := out.SendWithReceipt(t.Context(), m, nil); err != nil {
+					t.Errorf("Send: %v", err)
+				}
+			}
+		}()
+		for i := range count {
+			got, err := in.Receive(t.Context(), nil)
+			if err != nil {
+				t.Fatalf("Receive: %v", err)
+			}
+			if want := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":true}`, i); string(got.GetData()) != want {
+				t.Errorf("answer %s, want %s", got.GetData(), want)
+			}
+		}
+		if took := time.Since(start); took != count*time.Second {
+			t.Errorf("%d requests of a second one after the other have taken %v", count, took)
+		}
+		_ = r.l.Close()
+		_ = server.Shutdown(t.Context())
+		<-served
+		_ = q.Close(t.Context())
+	})
+}
+
+// TestPartials: what many links send in parts, and do not complete, has a bound;
+// and it counts no more once it is complete or taken back.
+func TestPartials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, links = 10_000, 20
+		r := newRig(t, &transport.ListenOptions{Options: transport.Options{Limits: transport.Limits{Message: limit, HeaderBytes: 100}}}, nil)
+		p := r.connect(begin(), 2)
+		for i := range uint32(links) {
+			p.say(attach(i, strconv.Itoa(int(i)), "rpc"))
+			p.want(frames.CodeAttach)
+			p.want(frames.CodeFlow)
+		}
+		body := data(strings.Repeat("x", limit))
+		id := uint32(0)
+		for range 3 {
+			for i := range uint32(3) {
+				p.say(transfer(i, id+i, true, true, body[:9000]))
+			}
+			for i := range uint32(2) {
+				p.say(transfer(i, id+i, true, false, body[9000:]))
+			}
+			p.say(performative(0, frames.CodeTransfer, u32(2), null, null, null, null, yes(false), null, null, null, yes(true)))
+			id += 3
+		}
+		if n := len(r.last().received()); n != 6 {
+			t.Errorf("%d messages have come, want 6", n)
+		}
+		refused := 0
+		for i := range uint32(links) {
+			p.say(transfer(i, id+i, true, true, body[:9000]))
+			if i < 4 {
+				p.quiet()
+				continue
+			}
+			if verdict, _ := p.verdict(); verdict == "detach amqp:resource-limit-exceeded" {
+				refused++
+			}
+		}
+		if refused != links-4 {
+			t.Errorf("%d links were refused, want %d", refused, links-4)
+		}
+	})
+}
+
+// TestReceiverLimit: what is larger than a receiver takes is refused by Send.
+func TestReceiverLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, nil)
+		in := newReceiver(t, r.session(nil), "a", &goamqp.ReceiverOptions{MaxMessageSize: 1000})
+		c := r.last()
+		for n, want := range map[int]error{900: nil, 1000: transport.ErrTooLarge, 100_000: transport.ErrTooLarge} {
+			err := c.Send(soon(t), &transport.Message{To: "a", Body: make([]byte, n)})
+			if !errors.Is(err, want) || err != nil && !transport.NotSent(err) {
+				t.Errorf("Send of %d bytes = %v, want %v", n, err, want)
+			}
+		}
+		if m, err := in.Receive(soon(t), nil); err != nil || len(m.GetData()) != 900 {
+			t.Errorf("Receive = %v, %v", m, err)
+		}
+	})
+}
+
+// TestReplyAddress: what the peer sends to the server's reply address arrives.
+func TestReplyAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &transport.ListenOptions{Destinations: []string{"calc", "/other"}}, nil)
+		s := r.session(nil)
+		a, err := r.last().Conn.(transport.ReplyAddresser).ReplyAddress(t.Context())
+		if err != nil || a != "calc" {
+			t.Fatalf("ReplyAddress = %q, %v", a, err)
+		}
+		for _, address := range []string{a, "/other"} {
+			if _, err := newSender(t, s, address, nil).SendWithReceipt(soon(t), goamqp.NewMessage([]byte("x")), nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.last().received(); len(got) != 1 || got[0].To != address {
+				t.Errorf("%d messages have come to %s", len(got), address)
+			}
+		}
+		if _, err := s.NewSender(soon(t), "/queue//other", nil); err == nil {
+			t.Error("a name that begins with a slash is taken below /queue/")
+		}
 	})
 }
