@@ -598,3 +598,41 @@ func TestReplyAddress(t *testing.T) {
 		}
 	})
 }
+
+// TestIDsWrap: delivery-ids go on after the highest with 0, in both the transfers
+// that come and their outcomes.
+func TestIDsWrap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var late []*transport.Message
+		r := newRig(t, nil, func(_ transport.Conn, m *transport.Message) {
+			if late = append(late, m); len(late) == 6 {
+				for _, i := range []int{3, 5, 0, 2, 4, 1} {
+					_ = late[i].Settle(transport.Accepted)
+				}
+			}
+		})
+		p := r.connect(sending(), 4)
+		first := uint32(1<<32 - 3)
+		for i := range uint32(6) {
+			p.say(transfer(0, first+i, false, false, data("x")))
+		}
+		got := map[uint32]int{}
+		for range 6 {
+			x := p.want(frames.CodeDisposition)
+			var d frames.Disposition
+			d.Parse(&x.fields)
+			for id := d.First; ; id++ {
+				got[id-first]++
+				if id == d.Last {
+					break
+				}
+			}
+		}
+		for i := range uint32(6) {
+			if got[i] != 1 {
+				t.Errorf("delivery %d has %d outcomes, want 1", first+i, got[i])
+			}
+		}
+		p.quiet()
+	})
+}
