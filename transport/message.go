@@ -27,6 +27,8 @@ type Message struct {
 	Expires time.Time
 	// Durable asks a broker to keep the message across its restart.
 	Durable bool
+	// unsettled is set by SetUnsettled. It stands here for its size.
+	unsettled bool
 	// Headers are further fields in order; names may repeat.
 	Headers []Header
 	// Body is the payload.
@@ -72,10 +74,18 @@ func (m *Message) Settle(o Outcome) error {
 }
 
 // Unsettled reports whether m came by a [Subscription] whose messages are
-// acknowledged, and has not been settled. The other side counts it as under way
-// until then, gives no more such messages than it has credit for, and gives m to
-// somebody else when the connection ends first.
-func (m *Message) Unsettled() bool { return m.settler != nil && m.Subscription != "" }
+// acknowledged, or from a peer that waits for its settlement (SetUnsettled), and
+// has not been settled. The other side counts it as under way until then, gives
+// no more such messages than it has credit for, and gives m to somebody else
+// when the connection ends first.
+func (m *Message) Unsettled() bool {
+	return m.settler != nil && (m.unsettled || m.Subscription != "")
+}
+
+// SetUnsettled says that the peer waits for m's settlement although m came by no
+// [Subscription], as an AMQP 1.0 peer does that sends straight to a server. Wires
+// call it together with SetSettler.
+func (m *Message) SetUnsettled() { m.unsettled = true }
 
 // A Settler carries out [Message.Settle] for a wire. It is called at most once
 // for each token, by any goroutine.

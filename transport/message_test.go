@@ -236,3 +236,40 @@ func TestReason(t *testing.T) {
 		t.Errorf("WithReason = %q, want %q that is findable", got, want)
 	}
 }
+
+// TestUnsettled: a message is unsettled if its peer waits for a settlement, by a
+// subscription or straight, until it has got it.
+func TestUnsettled(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		subscription string
+		settler, set bool
+		want         bool
+	}{
+		{name: "nothing"},
+		{name: "a settler alone", settler: true},
+		{name: "a subscription alone", subscription: "s"},
+		{name: "without a settler", set: true},
+		{name: "by a subscription", subscription: "s", settler: true, want: true},
+		{name: "straight", settler: true, set: true, want: true},
+	} {
+		m := &transport.Message{Subscription: c.subscription}
+		if c.settler {
+			m.SetSettler(settles{}, 1)
+		}
+		if c.set {
+			m.SetUnsettled()
+		}
+		if got := m.Unsettled(); got != c.want {
+			t.Errorf("%s: Unsettled = %v, want %v", c.name, got, c.want)
+		}
+		if err := m.Settle(transport.Accepted); err != nil || m.Unsettled() {
+			t.Errorf("%s: after Settle = %v Unsettled is %v", c.name, err, m.Unsettled())
+		}
+	}
+}
+
+// settles is a Settler that has nothing to do.
+type settles struct{}
+
+func (settles) SettleMessage(uint64, transport.Outcome) error { return nil }

@@ -54,6 +54,8 @@ type Writer struct {
 	// gathered is what waits to be written, held the room that it takes up.
 	gathered *buffer
 	held     int64
+	// unasked is how many bytes of it took no room.
+	unasked int64
 	// seq counts what was gathered, done what was written of it.
 	seq, done uint64
 	writing   bool // a sender or the flusher is in a write, or about to be
@@ -162,15 +164,15 @@ func (w *Writer) wait(ctx context.Context, need int64) error {
 
 // Control appends a small frame of the protocol itself, such as a confirmation,
 // without waiting for room, so that a goroutine that reads never waits for the
-// peer to read. It fails if twice the bound has gathered: who asks for
-// confirmations has to read them.
+// peer to read. It fails if twice the bound of such frames has gathered: who asks
+// for confirmations has to read them.
 func (w *Writer) Control(enc func([]byte) []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := cmp.Or(w.err, w.sealed); err != nil {
 		return err
 	}
-	if w.gathered != nil && int64(len(w.gathered.bytes)) > 2*w.bound {
+	if w.unasked > 2*w.bound {
 		return ErrStalled
 	}
 	w.gather(0, enc)
@@ -191,7 +193,11 @@ func (w *Writer) gather(need int64, enc func([]byte) []byte) {
 	if w.gathered == nil {
 		w.gathered = buffers.Get().(*buffer)
 	}
+	before := len(w.gathered.bytes)
 	w.gathered.bytes = enc(w.gathered.bytes)
+	if need == 0 {
+		w.unasked += int64(len(w.gathered.bytes) - before)
+	}
 	w.held += need
 	w.seq++
 }
@@ -262,7 +268,7 @@ func (w *Writer) flush() {
 // take hands out what has gathered. It needs mu.
 func (w *Writer) take() (buf *buffer, held int64, seq uint64) {
 	buf, held, seq = w.gathered, w.held, w.seq
-	w.gathered, w.held = nil, 0
+	w.gathered, w.held, w.unasked = nil, 0, 0
 	return buf, held, seq
 }
 

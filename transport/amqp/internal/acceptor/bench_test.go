@@ -1,0 +1,114 @@
+package acceptor_test
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/amqp/internal/acceptor"
+	"github.com/polyport/polyport/transport/amqp/internal/codec"
+	"github.com/polyport/polyport/transport/amqp/internal/frames"
+)
+
+// BenchmarkEcho sends requests of a peer that writes prepared frames to a server
+// that echoes them, 64 in flight: what the acceptor costs, and no client.
+func BenchmarkEcho(b *testing.B) {
+	for _, mode := range []struct {
+		name    string
+		settled bool
+	}{{"settled", true}, {"unsettled", false}} {
+		b.Run(mode.name, func(b *testing.B) { benchmarkEcho(b, mode.settled) })
+	}
+}
+
+func benchmarkEcho(b *testing.B, settled bool) {
+	b.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		c, err := acceptor.Serve(context.Background(), nc, nil)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		c.(transport.Gatherer).Gather()
+		for {
+			m, err := c.Recv(context.Background())
+			if err != nil {
+				_ = c.Close()
+				return
+			}
+			out := &transport.Message{To: m.ReplyTo, CorrelationID: m.ID, ContentType: m.ContentType, Body: m.Body}
+			if err := c.Send(context.Background(), out); err != nil {
+				b.Error(err)
+			}
+			_ = m.Settle(transport.Accepted)
+		}
+	}()
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	credit := performative(0, frames.CodeFlow, u32(0), u32(1<<30), u32(0), u32(1<<30), u32(1), u32(0), u32(1<<30))
+	_, _ = io.WriteString(nc, sending()+receive(1, "in", "a", frames.SendSettled)+credit)
+	m, at := codec.BeginList(nil)
+	m = append(append(append(m, codec.AppendUlong(nil, 77)...), null...), null...)
+	m = append(append(append(m, null...), str("a")...), null...)
+	m = codec.EndList(codec.AppendSymbol(m, "application/json"), at, 7)
+	message := section(0x73, m) + data(strings.Repeat("x", 64))
+	b.ReportAllocs()
+	b.ResetTimer()
+	const window = 64
+	places := make(chan struct{}, window)
+	go func() {
+		var buf []byte
+		for i := range b.N {
+			places <- struct{}{}
+			buf = append(buf, transfer(0, uint32(i), settled, false, message)...)
+			if len(places) == window || i == b.N-1 || len(buf) > 32<<10 {
+				_, _ = nc.Write(buf)
+				buf = buf[:0]
+			}
+		}
+	}()
+	buf, have := make([]byte, 256<<10), 0
+	for got := 0; got < b.N; {
+		n, err := nc.Read(buf[have:])
+		if err != nil {
+			b.Fatal(err)
+		}
+		have += n
+		rest := buf[:have]
+		for len(rest) >= 8 {
+			size := int(binary.BigEndian.Uint32(rest))
+			if string(rest[:4]) == "AMQP" {
+				size = 8
+			}
+			if len(rest) < size {
+				break
+			}
+			if size > 11 && rest[10] == frames.CodeTransfer {
+				got++
+				<-places
+			}
+			rest = rest[size:]
+		}
+		have = copy(buf, rest)
+	}
+	b.StopTimer()
+	_ = nc.Close()
+	_ = ln.Close()
+	<-over
+}
