@@ -19,14 +19,17 @@ func TestConformWire(t *testing.T) {
 	idle := `  skip  IdleLives: the rule needs virtual time, which only go test has`
 	free := []string{`  pass  Order`, `  skip  LockstepTurns: the wire is not in lock-step.*`, idle}
 	step := []string{`  skip  Order: the wire is in lock-step.*`, `  pass  LockstepTurns`, idle}
+	feed := []string{`  pass  Order`, `  skip  LockstepTurns: the wire only carries what the server publishes.*`, idle}
 	var want []string
-	for _, where := range []string{"in memory", "over TCP"} {
-		want = append(append(want, `mem://conformance `+where), free...)
+	for _, suite := range []struct {
+		url   string
+		rules []string
+	}{{`mem://conformance`, free}, {`mem://conformance\?socket=req`, step}, {`mem://conformance\?socket=sub`, feed}} {
+		for _, where := range []string{" in memory", " over TCP"} {
+			want = append(append(want, suite.url+where), suite.rules...)
+		}
 	}
-	for _, where := range []string{"in memory", "over TCP"} {
-		want = append(append(want, `mem://conformance\?socket=req `+where), step...)
-	}
-	lines(t, "conform", got.stdout, append(want, `4 passed, 0 failed, 8 skipped`)...)
+	lines(t, "conform", got.stdout, append(want, `6 passed, 0 failed, 12 skipped`)...)
 
 	got = run(t, "conform", "--wire", "stomp", "--json", "--rule", "Order,HostileBytes,Batch")
 	lines(t, "conform --json", got.stdout,

@@ -67,8 +67,8 @@ func TestEventsEnd(t *testing.T) {
 		args []string
 		want outcome
 	}{
-		{"the time has passed", []string{url, "x", "--timeout", "50ms"}, outcome{0, "", ""}},
-		{"fewer came in time", []string{url, "x", "--count", "1", "--timeout", "50ms"}, outcome{3, "", "polyport events: 0 of 1 events came: the time has passed\n    is something published that matches x?\n"}},
+		{"the time has passed", []string{url, "x", "--timeout", "500ms"}, outcome{0, "", ""}},
+		{"fewer came in time", []string{url, "x", "--count", "1", "--timeout", "500ms"}, outcome{3, "", "polyport events: 0 of 1 events came: the time has passed\n    is something published that matches x?\n"}},
 		{"refused", []string{refuses}, outcome{1, "", `{"code":-32601,"message":"no events here"}` + "\n"}},
 		{"the connection ends", []string{leaves}, outcome{3, "", "polyport events: the connection ended: "}},
 		{"the server ends it", []string{ends}, outcome{1, "", "polyport events: 3 events were dropped\n" + `{"code":-32054,"message":"bye"}` + "\n"}},

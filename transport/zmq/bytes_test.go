@@ -41,6 +41,3 @@ func property(name, value string) string {
 func ready(socket string) []byte { return command("READY", property("Socket-Type", socket)) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-// message is an empty one after a frame of properties.
-func message(properties string) []byte { return join(frame(1, properties), frame(0, "{}")) }
