@@ -11,15 +11,15 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// volume is how many messages the tests with foreign clients exchange, each;
-// POLYPORT_LONG=1 makes it the 100,000.
-func volume(t *testing.T) int {
+// volume is how many messages the tests with foreign clients exchange, each, in
+// the short form and with POLYPORT_LONG=1.
+func volume(t *testing.T, short int) int {
 	t.Helper()
 	if os.Getenv("POLYPORT_LONG") != "" {
 		return 100_000
 	}
-	t.Log("2,000 messages; POLYPORT_LONG=1 makes it 100,000")
-	return 2_000
+	t.Logf("%d messages; POLYPORT_LONG=1 makes it 100,000", short)
+	return short
 }
 
 // patience is how long a foreign program may take for what takes a moment.

@@ -20,20 +20,21 @@ func TestProtonCalls(t *testing.T) {
 	needProton(t)
 	for _, c := range []struct {
 		name   string
+		short  int
 		listen *transport.ListenOptions
 		o      options
 	}{
-		{"anonymous", nil, options{"target": "rpc"}},
-		{"no SASL", nil, options{"target": "rpc", "sasl": false}},
-		{"PLAIN", ann, options{"target": "rpc", "user": "ann", "password": "secret:pass word"}},
-		{"anonymous terminus", nil, options{}},
-		{"named address for answers", nil, options{"target": "/queues/rpc", "source": "answers"}},
-		{"one at a time", nil, options{"target": "rpc", "window": 1}},
+		{"anonymous", 2_000, nil, options{"target": "rpc"}},
+		{"no SASL", 200, nil, options{"target": "rpc", "sasl": false}},
+		{"PLAIN", 1_000, ann, options{"target": "rpc", "user": "ann", "password": "secret:pass word"}},
+		{"anonymous terminus", 400, nil, options{}},
+		{"named address for answers", 400, nil, options{"target": "/queues/rpc", "source": "answers"}},
+		{"one at a time", 200, nil, options{"target": "rpc", "window": 1}},
 	} {
 		for _, settled := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, settled %t", c.name, settled), func(t *testing.T) {
 				t.Parallel()
-				y := make(tally, volume(t))
+				y := make(tally, volume(t, c.short))
 				o := options{"role": "call", "url": serve(t, c.listen, y.mux()), "n": len(y), "settled": settled}
 				maps.Copy(o, c.o)
 				e := startProton(t, o).await("done", patienceFor(len(y)))
@@ -57,7 +58,7 @@ func TestProtonSends(t *testing.T) {
 	for _, settled := range []bool{false, true} {
 		t.Run(fmt.Sprintf("settled %t", settled), func(t *testing.T) {
 			t.Parallel()
-			y := make(tally, volume(t))
+			y := make(tally, volume(t, 2_000))
 			e := startProton(t, options{"role": "send", "url": serve(t, nil, y.mux()), "target": "rpc", "n": len(y), "settled": settled}).await("done", patienceFor(len(y)))
 			if e.Sent != len(y) || len(e.Wrong) > 0 || !settled && e.Outcomes["accepted"] != len(y) {
 				t.Errorf("it sent %d of %d messages, with the outcomes %v; wrong: %q", e.Sent, len(y), e.Outcomes, e.Wrong)
@@ -79,7 +80,7 @@ func TestProtonListens(t *testing.T) {
 		for _, source := range []any{"events", nil} {
 			t.Run(fmt.Sprintf("source %v, settled %t", source, settled), func(t *testing.T) {
 				t.Parallel()
-				n := volume(t)
+				n := volume(t, 2_000)
 				var p *proton
 				conn := accept(t, func(host string) {
 					p = startProton(t, options{"role": "listen", "url": host, "source": source, "n": n, "settled": settled, "credit": 50})
