@@ -42,18 +42,19 @@ func TestGoAMQPCalls(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name           string
+		short          int
 		listen         *transport.ListenOptions
 		login          goamqp.SASLType
 		target, source string
 	}{
-		{"anonymous", nil, goamqp.SASLTypeAnonymous(), "rpc", ""},
-		{"no SASL", nil, nil, "", "answers"},
-		{"PLAIN", ann, goamqp.SASLTypePlain("ann", "secret:pass word"), "/queue/rpc", ""},
+		{"anonymous", 2_000, nil, goamqp.SASLTypeAnonymous(), "rpc", ""},
+		{"no SASL", 300, nil, nil, "", "answers"},
+		{"PLAIN", 300, ann, goamqp.SASLTypePlain("ann", "secret:pass word"), "/queue/rpc", ""},
 	} {
 		for _, settled := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, settled %t", c.name, settled), func(t *testing.T) {
 				t.Parallel()
-				y := make(tally, volume(t, 2_000))
+				y := make(tally, volume(t, c.short))
 				s, err := dialGoAMQP(t, serve(t, c.listen, y.mux()), c.login)
 				if err != nil {
 					t.Fatal(err)
