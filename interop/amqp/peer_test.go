@@ -77,7 +77,13 @@ func serve(t *testing.T, o *transport.ListenOptions, mux *rpc.Mux) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := rpc.NewServer(mux, nil)
+	start(t, rpc.NewServer(mux, nil), l)
+	return l.Addr().String()
+}
+
+// start serves what comes by l until the test ends.
+func start(t *testing.T, server *rpc.Server, l *transport.Listener) {
+	t.Helper()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -92,7 +98,6 @@ func serve(t *testing.T, o *transport.ListenOptions, mux *rpc.Mux) string {
 		}
 		<-served
 	})
-	return l.Addr().String()
 }
 
 // accept returns the one connection that comes by a listener, which is closed
