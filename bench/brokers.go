@@ -39,8 +39,11 @@ func (b brokerURL) at(queue string) string { return b.url.JoinPath("queue", queu
 // brokerURLs returns the brokers that test/with-brokers has started.
 func brokerURLs() (all []brokerURL, err error) {
 	for _, b := range []struct{ name, env string }{
-		{"RabbitMQ 3.10", "RABBITMQ_STOMP_URL"}, {"RabbitMQ 4.0", "RABBITMQ4_STOMP_URL"}, {"ActiveMQ 5.17", "ACTIVEMQ_STOMP_URL"},
-		{"RabbitMQ 3.10", "RABBITMQ_AMQP_URL"}, {"RabbitMQ 4.0", "RABBITMQ4_AMQP_URL"},
+		{"RabbitMQ 3.10", "RABBITMQ_STOMP_URL"},
+		{"RabbitMQ 4.0", "RABBITMQ4_STOMP_URL"},
+		{"ActiveMQ 5.17", "ACTIVEMQ_STOMP_URL"},
+		{"RabbitMQ 3.10", "RABBITMQ_AMQP_URL"},
+		{"RabbitMQ 4.0", "RABBITMQ4_AMQP_URL"},
 	} {
 		raw := os.Getenv(b.env)
 		if raw == "" {

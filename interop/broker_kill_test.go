@@ -24,7 +24,7 @@ import (
 // once only because it was repeated by its caller or given again by the broker.
 // At most once: no call is executed twice, and unknown are at most those that
 // were in flight.
-func TestBrokerKilled(t *testing.T) {
+func TestBrokerKilled(t *testing.T) { //nolint:tparallel // in the long form one after the other, since its figures are told
 	t.Parallel()
 	kills, calls := 1, 2_000
 	if os.Getenv("POLYPORT_LONG") != "" {

@@ -66,6 +66,12 @@ func TestGoAMQPCalls(t *testing.T) {
 	}
 }
 
+// An answer is what comes to Enter.
+type answer struct {
+	ID     int `json:"id"`
+	Result int `json:"result"`
+}
+
 // callGoAMQP makes n calls, of which 64 are under way, and checks the answers.
 func callGoAMQP(t *testing.T, s *goamqp.Session, target, source string, n int, settled bool) {
 	t.Helper()
@@ -108,7 +114,7 @@ func callGoAMQP(t *testing.T, s *goamqp.Session, target, source string, n int, s
 		if err := in.AcceptMessage(ctx, m); err != nil {
 			t.Fatal(err)
 		}
-		var a struct{ ID, Result int }
+		var a answer
 		err = json.Unmarshal(m.GetData(), &a)
 		if err != nil || a.ID < 0 || a.ID >= n || answered[a.ID] || a.Result != 7*a.ID || m.Properties.CorrelationID != uint64(a.ID) {
 			t.Fatalf("an answer is %s to %v, %v; doubled: %t", m.GetData(), m.Properties.CorrelationID, err, err == nil && answered[a.ID])
