@@ -29,12 +29,21 @@ var echoed = strings.Repeat("The quick brown fox jumps over! ", 8)
 type brokerURL struct {
 	name string
 	url  *url.URL
+	bare string // the library to compare with
+	echo func(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (rate float64, err error)
 }
+
+// at is the URL of a queue.
+func (b brokerURL) at(queue string) string { return b.url.JoinPath("queue", queue).String() }
 
 // brokerURLs returns the brokers that test/with-brokers has started.
 func brokerURLs() (all []brokerURL, err error) {
 	for _, b := range []struct{ name, env string }{
-		{"RabbitMQ 3.10", "RABBITMQ_STOMP_URL"}, {"RabbitMQ 4.0", "RABBITMQ4_STOMP_URL"}, {"ActiveMQ 5.17", "ACTIVEMQ_STOMP_URL"},
+		{"RabbitMQ 3.10", "RABBITMQ_STOMP_URL"},
+		{"RabbitMQ 4.0", "RABBITMQ4_STOMP_URL"},
+		{"ActiveMQ 5.17", "ACTIVEMQ_STOMP_URL"},
+		{"RabbitMQ 3.10", "RABBITMQ_AMQP_URL"},
+		{"RabbitMQ 4.0", "RABBITMQ4_AMQP_URL"},
 	} {
 		raw := os.Getenv(b.env)
 		if raw == "" {
@@ -44,7 +53,11 @@ func brokerURLs() (all []brokerURL, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, brokerURL{b.name, u})
+		if u.Scheme == "amqp" {
+			all = append(all, brokerURL{b.name, u, "go-amqp", echoGoAMQP})
+		} else {
+			all = append(all, brokerURL{b.name, u, "go-stomp", echoGoStomp})
+		}
 	}
 	if len(all) == 0 {
 		return nil, errors.New("there is no broker: run it by make bench-brokers")
@@ -52,8 +65,8 @@ func brokerURLs() (all []brokerURL, err error) {
 	return all, nil
 }
 
-// benchBrokers measures the echo through each broker, polyport and go-stomp
-// alone in turn, and returns the table.
+// benchBrokers measures the echo through each broker, polyport and the
+// wire's library alone in turn, and returns the table.
 func (o *options) benchBrokers(ctx context.Context, stderr io.Writer) (string, error) {
 	brokers, err := brokerURLs()
 	if err != nil {
@@ -63,16 +76,16 @@ func (o *options) benchBrokers(ctx context.Context, stderr io.Writer) (string, e
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s %s, %s, GOMAXPROCS %d, polyport %s; median of %d pairs of %v each.\n\n",
 		r.Date.Format(time.DateOnly), r.Go, r.Platform, r.CPU, r.Procs, r.Revision, o.rounds, o.time)
-	b.WriteString("| broker | acknowledged | in flight | go-stomp alone | polyport | polyport ÷ go-stomp |\n")
-	b.WriteString("| --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| broker | acknowledged | in flight | library alone | its rate | polyport | polyport ÷ library |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, broker := range brokers {
 		for _, acks := range []bool{false, true} {
 			for _, inFlight := range []int{1, callers} {
 				var bare, ours, ratios []float64
 				for range o.rounds {
-					x, err := echoGoStomp(ctx, broker, acks, inFlight, o.time)
+					x, err := broker.echo(ctx, broker, acks, inFlight, o.time)
 					if err != nil {
-						return "", fmt.Errorf("go-stomp through %s: %w", broker.name, err)
+						return "", fmt.Errorf("%s through %s: %w", broker.bare, broker.name, err)
 					}
 					y, err := echoPolyport(ctx, broker, acks, inFlight, o.time)
 					if err != nil {
@@ -81,8 +94,8 @@ func (o *options) benchBrokers(ctx context.Context, stderr io.Writer) (string, e
 					bare, ours, ratios = append(bare, x), append(ours, y), append(ratios, y/x)
 				}
 				mode := map[bool]string{false: "on sending", true: "after the answer"}[acks]
-				line := fmt.Sprintf("| %s | %s | %d | %.0f/s | %.0f/s | %.2f |\n",
-					broker.name, mode, inFlight, middle(bare), middle(ours), middle(ratios))
+				line := fmt.Sprintf("| %s | %s | %d | %s | %.0f/s | %.0f/s | %.2f |\n",
+					broker.name, mode, inFlight, broker.bare, middle(bare), middle(ours), middle(ratios))
 				b.WriteString(line)
 				fmt.Fprint(stderr, line)
 			}
@@ -146,7 +159,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // echoPolyport calls Echo.
 func echoPolyport(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (rate float64, failed error) {
-	at := b.url.JoinPath("queue", "bench."+rand.Text()).String()
+	at := b.at("bench." + rand.Text())
 	conn, err := transport.Dial(ctx, at, nil)
 	if err != nil {
 		return 0, err

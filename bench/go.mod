@@ -3,6 +3,7 @@ module github.com/polyport/polyport/bench
 go 1.26.0
 
 require (
+	github.com/Azure/go-amqp v1.7.0
 	github.com/creachadair/jrpc2 v1.3.6
 	github.com/ethereum/go-ethereum v1.17.10
 	github.com/go-stomp/stomp/v3 v3.1.5

@@ -71,7 +71,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	set.IntVar(&o.rounds, "rounds", 5, "how often all is measured; the median counts")
 	set.DurationVar(&o.time, "time", 300*time.Millisecond, "how long one peer works on one workload in a round")
 	set.BoolVar(&o.json, "json", false, "print JSON, every round included, instead of Markdown")
-	set.BoolVar(&o.brokers, "brokers", false, "measure through the brokers of test/with-brokers instead, beside go-stomp alone")
+	set.BoolVar(&o.brokers, "brokers", false, "measure through the brokers of test/with-brokers instead, beside go-stomp and go-amqp alone")
 	set.BoolVar(&o.zmq, "zmq", false, "measure the bare ZeroMQ wire beside libzmq instead, and pools of REQ/REP connections")
 	set.StringVar(&o.doc, "doc", "", "put the tables between the markers of this Markdown `file` too")
 	set.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the one peer and workload to `file`")

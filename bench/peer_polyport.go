@@ -8,9 +8,9 @@ import (
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
+	_ "github.com/polyport/polyport/transport/amqp" // amqp: URLs
 	"github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp" // stomp: URLs
-	_ "github.com/polyport/polyport/transport/zmq"   // zmq: URLs
 	_ "github.com/polyport/polyport/transport/zmq"   // zmq: URLs
 )
 
@@ -35,6 +35,10 @@ func polyportPeers() []peer {
 			name: "polyport-zmq-req", module: module,
 			open: openPolyport("zmq://127.0.0.1:0?socket=req", &rpc.ClientOptions{Conns: callers}),
 			how:  "the same by REQ and REP: one call at a time on each of 64 connections, and a notification is answered before the next",
+		},
+		{
+			name: "polyport-amqp", module: module, open: openPolyport("amqp://127.0.0.1:0", nil),
+			how: "the same by AMQP 1.0, with no broker: go-amqp at the client's end, polyport's own at the server's",
 		},
 		{name: "polyport-mem-tcp", module: module, open: openPolyportMemTCP, how: "the same on the mem wire over TCP"},
 		{

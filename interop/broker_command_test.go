@@ -38,8 +38,10 @@ func TestCommandThroughBroker(t *testing.T) {
 
 // TestCommandThroughBrokerAMQP is the same over AMQP 1.0.
 func TestCommandThroughBrokerAMQP(t *testing.T) {
+	t.Parallel()
 	bin := buildCommand(t)
 	broker.EachAMQP(t, func(t *testing.T, b *broker.Broker) {
+		t.Parallel()
 		secured := ""
 		if b.AMQPSURL != "" {
 			secured = b.AMQPSURL + "/command"

@@ -24,7 +24,8 @@ import (
 // once only because it was repeated by its caller or given again by the broker.
 // At most once: no call is executed twice, and unknown are at most those that
 // were in flight.
-func TestBrokerKilled(t *testing.T) {
+func TestBrokerKilled(t *testing.T) { //nolint:tparallel // in the long form one after the other, since its figures are told
+	t.Parallel()
 	kills, calls := 1, 2_000
 	if os.Getenv("POLYPORT_LONG") != "" {
 		kills, calls = 10, 100_000
@@ -44,9 +45,13 @@ func TestBrokerKilled(t *testing.T) {
 				name = c.wire + " " + name
 			}
 			if c.wire == "amqp" && kills == 1 && mode == "at most once" {
-				continue // in the long form only, for the time it takes
+				t.Logf("%s: not run, for the time it takes; POLYPORT_LONG=1 does", name)
+				continue
 			}
 			t.Run(name, func(t *testing.T) {
+				if kills == 1 { // the figures of the long form are told
+					t.Parallel()
+				}
 				b := broker.Own(t, c.kind)
 				url := b.URL + "/queue/ledger"
 				if c.wire == "amqp" {

@@ -80,7 +80,8 @@ func TestServersShareAQueue(t *testing.T) {
 
 // TestServersShareAQueueAMQP is the same over AMQP 1.0.
 func TestServersShareAQueueAMQP(t *testing.T) {
-	calls := 3_000
+	t.Parallel()
+	calls := 1_500
 	if os.Getenv("POLYPORT_LONG") != "" {
 		calls = 30_000
 	}
@@ -88,6 +89,7 @@ func TestServersShareAQueueAMQP(t *testing.T) {
 		if b.Kind == broker.Proton {
 			t.Skip("Proton's broker gives no message again when a server dies")
 		}
+		t.Parallel()
 		share(t, b.AMQPURL+"/share."+b.Kind.String(), calls)
 	})
 }

@@ -10,6 +10,9 @@
 // libzmq 4.3, by pyzmq, calls a JSON-RPC server and answers its client, publishes
 // and subscribes, beats, is stopped and restarted, and stands between as a device.
 //
+// Qpid Proton 0.37 and go-amqp 1.7 call a JSON-RPC server, send to it and listen
+// to it, with no broker between; package amqp in this module has these tests.
+//
 // RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
 // STOMP wire, which are held to the rules of package conformance, and between
 // servers and callers, while they are killed and restarted. Package broker in

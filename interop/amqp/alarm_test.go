@@ -15,6 +15,7 @@ import (
 // within its ctx, and when the broker goes on so does the connection. RabbitMQ 4
 // shuts the window of the session; RabbitMQ 3 lets AMQP 1.0 go on.
 func TestAlarm(t *testing.T) {
+	t.Parallel()
 	b := broker.Own(t, broker.RabbitMQ4)
 	o := &transport.DialOptions{Options: transport.Options{SendBuffer: 16 << 10, Heartbeat: time.Second}}
 	c, err := transport.Dial(t.Context(), b.AMQPURL+"/alarm", o)

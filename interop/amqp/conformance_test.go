@@ -32,7 +32,8 @@ var broken = map[broker.Kind]map[string]string{
 }
 
 // TestThroughBroker holds AMQP's client to the contract, at both ends, with
-// a broker in between.
+// a broker in between; one after the other, because a rule counts the goroutines
+// that it leaves.
 func TestThroughBroker(t *testing.T) {
 	broker.EachAMQP(t, func(t *testing.T, b *broker.Broker) {
 		through := declared[b.Kind]

@@ -86,6 +86,7 @@ func forge(t *testing.T, b *broker.Broker, queue string) string {
 // TestFooterThatEndsTheProcess shows which brokers forward such a message, and
 // that whoever receives it lives, and gets the next one.
 func TestFooterThatEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	forwards := map[broker.Kind]bool{broker.RabbitMQ3: true, broker.RabbitMQ4: true, broker.Proton: false}
 	broker.EachAMQP(t, func(t *testing.T, b *broker.Broker) {
 		queue := "footer." + rand.Text()

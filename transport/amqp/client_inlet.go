@@ -424,6 +424,9 @@ func (p *parcel) handOut() {
 // that, and renews the credit.
 func (p *parcel) SettleMessage(_ uint64, o transport.Outcome) error {
 	all := p.covered()
+	if o == transport.Accepted && p.in.sub.Ack != transport.AckNone {
+		p.in.c.pass()
+	}
 	for _, each := range all {
 		if p.in.sub.Ack == transport.AckNone {
 			break

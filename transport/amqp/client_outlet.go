@@ -283,6 +283,23 @@ func (o *outlet) flush(ctx context.Context) error {
 	}
 }
 
+// answering is how long an acceptance waits for the answer before it. A peer that
+// takes no answers for longer gets to see the acceptance first.
+const answering = time.Second
+
+// pass waits until all that was sent before has been written: a message is
+// accepted after its answer was, which has another link, so that a process that
+// is killed in between has not lost it.
+func (c *clientConn) pass() {
+	ctx, cancel := context.WithTimeout(c.ctx, answering)
+	defer cancel()
+	for _, o := range c.allOutlets() {
+		if _, idle := o.idle(); !idle {
+			_ = o.flush(ctx)
+		}
+	}
+}
+
 // finish sends what waits, and ends the link.
 func (o *outlet) finish(ctx context.Context) {
 	o.seal(transport.ErrClosed)
