@@ -24,10 +24,11 @@ import (
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
 	half := o.Options
-	half.Linger /= 2 // one half is for what waits to be sent
+	half.Linger /= 2     // one half is for what waits to be sent
+	half.SendBuffer /= 8 // messages wait before go-amqp, each address by itself
 	s := transport.NewStream(nc, scheme, &half, frameSize)
 	receiving, stop := context.WithCancel(context.Background())
-	g := newGuard(s, o, hostOf(u, o), receiving)
+	g := newGuard(receiving, s, o, hostOf(u, o))
 	conn, err := goamqp.NewConn(context.WithoutCancel(ctx), g, connOptions(nc, u, o))
 	if err != nil {
 		stop()
@@ -37,9 +38,7 @@ func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transpo
 	c := newClientConn(nc, u, o, g, conn)
 	c.receiving, c.stop = receiving, stop
 	s.OnEnd(func(err error) { c.cancel(g.reason(err)) })
-	if c.info.PeerBeat > 0 {
-		s.StartHeartbeat(0, c.info.PeerBeat, nil)
-	}
+	s.StartHeartbeat(cmp.Or(c.info.Beat, g.said().idle), c.info.PeerBeat, empty[:])
 	lost := c.probe
 	g.lost.Store(&lost)
 	c.pumps.Go(c.watch)
@@ -180,7 +179,7 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 	c.inOne = said.frameMax - framing
 	switch {
 	case o.Heartbeat < 0:
-		c.info.Beat = 0 // go-amqp sends them all the same
+		c.info.Beat = 0 // they are sent all the same, if the peer insists
 	case product == "polyport": // which says half of what was agreed on
 		c.info.Beat = 2 * said.idle
 		c.info.PeerBeat = c.info.Beat

@@ -130,8 +130,8 @@ func (s *shelf) taken() {
 	}
 }
 
-// release says that a message of n bytes has left.
-func (s *shelf) release(n int) {
+// left says that a message of n bytes has left.
+func (s *shelf) left(n int) {
 	s.hold.mu.Lock()
 	defer s.hold.mu.Unlock()
 	if !s.gone {

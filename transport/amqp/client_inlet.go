@@ -184,7 +184,6 @@ func (in *inlet) renew(link *goamqp.Receiver, n int) {
 
 // came counts a message that came by link.
 func (in *inlet) came(link *goamqp.Receiver) {
-	in.c.guard.taken.Add(1)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.link == link {
@@ -372,7 +371,7 @@ func (in *inlet) take(link *goamqp.Receiver, s *shelf, raw *goamqp.Message) {
 	case err != nil:
 		in.c.log.Warn("a message that cannot be read", "destination", in.sub.Destination, "remote", in.c.info.Remote, "err", err)
 		_ = p.dispose(transport.Rejected(transport.Reason(err)))
-		s.release(p.size)
+		p.leave()
 		in.renew(link, 1)
 		return
 	default:
@@ -393,7 +392,7 @@ func (in *inlet) take(link *goamqp.Receiver, s *shelf, raw *goamqp.Message) {
 		in.mu.Unlock()
 	}
 	if in.ctx.Err() != nil || in.c.ctx.Err() != nil && in.sub.Ack != transport.AckNone {
-		s.release(p.size)
+		p.leave()
 		return // it goes to somebody else
 	}
 	in.c.inbox.push(p)
@@ -422,9 +421,15 @@ func (c *clientConn) decode(raw *goamqp.Message) (*decoded, error) {
 	return decode(b, &c.info.Limits)
 }
 
+// leave makes room for more.
+func (p *parcel) leave() {
+	p.in.c.guard.taken.Add(1)
+	p.shelf.left(p.size)
+}
+
 // handOut is called when Recv returns the message.
 func (p *parcel) handOut() {
-	p.shelf.release(p.size)
+	p.leave()
 	if p.in.manual {
 		p.message.SetSettler(p, 0)
 		return
