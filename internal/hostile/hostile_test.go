@@ -23,7 +23,7 @@ func TestBeginWell(t *testing.T) {
 	}{
 		{"mem", mem.Transport{}, hostile.Mem(), 16},
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
-		{"amqp", amqp.Transport{}, hostile.AMQP(), 49},
+		{"amqp", amqp.Transport{}, hostile.AMQP(), 43},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
 	} {
 		let := 0
