@@ -400,21 +400,50 @@ func (g *guard) Write(p []byte) (int, error) {
 	if g.running.Load() && string(p) == string(empty[:]) {
 		return len(p), nil
 	}
-	if len(p) > headerSize+2 && p[headerSize+2] == performFlow && p[5] == 0 {
-		if err := capCredit(p[headerSize:]); err != nil {
+	n, wrote := len(p), func() {}
+	if n > headerSize+2 {
+		var err error
+		if p, wrote, err = g.outgoing(p); err != nil {
 			return 0, err
 		}
-		defer g.flows.Add(1)
-	}
-	n := len(p)
-	if n > headerSize+2 && p[headerSize+2] == saslInit && p[5] == 1 {
-		p = withHost(p, g.host)
 	}
 	err := g.stream.Write(context.Background(), "send", len(p), func(dst []byte) []byte { return append(dst, p...) })
 	if err != nil {
 		return 0, err
 	}
+	wrote()
 	return n, nil
+}
+
+// outgoing looks at a frame of go-amqp's, and returns what to write, and to do
+// then.
+func (g *guard) outgoing(p []byte) (_ []byte, wrote func(), err error) {
+	wrote = func() {}
+	channel := uint32(binary.BigEndian.Uint16(p[6:]))
+	switch code := p[headerSize+2]; {
+	case code == saslInit && p[5] == 1:
+		return withHost(p, g.host), wrote, nil
+	case code == performAttach:
+		c, _, err := compositeOf(p[headerSize:])
+		name, _ := text(c.next())
+		handle, _ := number(c.next())
+		g.hold.attaching(linkKey{channel, uint32(handle)}, name)
+		return p, wrote, err
+	case code == performFlow:
+		c, _, err := compositeOf(p[headerSize:])
+		if err == nil {
+			err = capCredit(p[headerSize:])
+		}
+		c.pass(4)
+		handle, linked := number(c.next())
+		return p, func() {
+			g.flows.Add(1)
+			if linked {
+				g.hold.credit(linkKey{channel, uint32(handle)})
+			}
+		}, err
+	}
+	return p, wrote, nil
 }
 
 // withHost adds the host to a sasl-init frame (part 5, section 5.3.3.2), from

@@ -28,7 +28,8 @@ type hold struct {
 	urgent   int // operations that need the peer's answer
 	expected map[string]*shelf
 	shelves  map[linkKey]*shelf
-	changed  chan struct{} // closed at the next change; nil if nobody waits
+	dry      map[linkKey]*shelf // by our handles, those that have had no credit yet
+	changed  chan struct{}      // closed at the next change; nil if nobody waits
 }
 
 // A shelf is the part of a hold that has come by one link.
@@ -36,17 +37,19 @@ type shelf struct {
 	hold           *hold
 	bytes, untaken int
 	gone           bool // the link has ended, what is left counts no more
+	// credited is closed when the first credit is on its way.
+	credited chan struct{}
 }
 
 func newHold(most int) *hold {
-	return &hold{most: most, expected: map[string]*shelf{}, shelves: map[linkKey]*shelf{}}
+	return &hold{most: most, expected: map[string]*shelf{}, shelves: map[linkKey]*shelf{}, dry: map[linkKey]*shelf{}}
 }
 
 // expect makes a shelf for the link with a name that is about to be attached.
 func (h *hold) expect(name string) *shelf {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := &shelf{hold: h}
+	s := &shelf{hold: h, credited: make(chan struct{})}
 	h.expected[name] = s
 	return s
 }
@@ -58,6 +61,25 @@ func (h *hold) attached(key linkKey, name string) {
 	if s := h.expected[name]; s != nil {
 		delete(h.expected, name)
 		h.shelves[key] = s
+	}
+}
+
+// attaching is told of the handle that we have given to a link.
+func (h *hold) attaching(key linkKey, name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.expected[name]; s != nil {
+		h.dry[key] = s
+	}
+}
+
+// credit is told of credit that has been written.
+func (h *hold) credit(key linkKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.dry[key]; s != nil {
+		delete(h.dry, key)
+		close(s.credited)
 	}
 }
 
@@ -105,6 +127,11 @@ func (s *shelf) forget() {
 	for key, other := range h.shelves {
 		if other == s {
 			delete(h.shelves, key)
+		}
+	}
+	for key, other := range h.dry {
+		if other == s {
+			delete(h.dry, key)
 		}
 	}
 }

@@ -220,10 +220,21 @@ func (in *inlet) attach(ctx context.Context) error {
 		return linkErr(err)
 	}
 	in.mu.Lock()
-	defer in.mu.Unlock()
 	in.owed, in.out, in.waiting = 0, 0, nil
 	in.c.guard.granted.Add(int64(in.credit))
-	return in.issue(in.credit)
+	s, err := in.shelf, in.issue(in.credit)
+	in.mu.Unlock()
+	if s == nil || err != nil {
+		return err
+	}
+	select { // whoever is asked for an answer next has credit for it
+	case <-s.credited:
+		return nil
+	case <-in.c.ctx.Done():
+		return linkErr(context.Cause(in.c.ctx))
+	case <-ctx.Done():
+		return linkErr(ctx.Err())
+	}
 }
 
 // openAddress gets links that receive from an address.
