@@ -125,7 +125,8 @@ func (r *rig) differences(got, want *transport.Message) []string {
 		}
 		adds, set = b.Adds, set || b.HeaderSet
 	}
-	own.Headers, wanted.Headers = comparableHeaders(got.Headers, want.Headers, adds, set), comparableHeaders(want.Headers, want.Headers, adds, set)
+	own.Headers = comparableHeaders(got.Headers, want.Headers, adds, set)
+	wanted.Headers = comparableHeaders(want.Headers, want.Headers, adds, set)
 	return differences(&own, &wanted)
 }
 

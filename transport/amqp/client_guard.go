@@ -1,11 +1,13 @@
 package amqp
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -397,7 +399,7 @@ var empty = [headerSize]byte{3: headerSize, 4: headerSize / 4}
 // Write writes one frame of go-amqp's, soon. Signs of life are left out: the
 // stream sends them when there is nothing else.
 func (g *guard) Write(p []byte) (int, error) {
-	if g.running.Load() && string(p) == string(empty[:]) {
+	if g.running.Load() && bytes.Equal(p, empty[:]) {
 		return len(p), nil
 	}
 	n, wrote := len(p), func() {}
@@ -455,8 +457,7 @@ func withHost(frame []byte, host string) []byte {
 	if err != nil || c.count != 2 || host == "" || len(host) > math.MaxUint8 {
 		return frame
 	}
-	content := append(c.fields[:len(c.fields):len(c.fields)], 0xa1, byte(len(host)))
-	content = append(content, host...)
+	content := slices.Concat(c.fields, []byte{0xa1, byte(len(host))}, []byte(host))
 	b := append([]byte(nil), frame[:headerSize]...)
 	b = append(b, 0x00, 0x53, saslInit, 0xd0)
 	b = binary.BigEndian.AppendUint32(b, uint32(4+len(content)))
