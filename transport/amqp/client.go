@@ -23,10 +23,10 @@ import (
 // nc.
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	half := o.Options
-	half.Linger /= 2     // one half is for what waits to be sent
-	half.SendBuffer /= 8 // messages wait before go-amqp, each address by itself
-	s := transport.NewStream(nc, scheme, &half, frameSize)
+	below := o.Options
+	below.Linger /= 4     // the rest is for what waits to be sent
+	below.SendBuffer /= 8 // messages wait before go-amqp, each address by itself
+	s := transport.NewStream(nc, scheme, &below, frameSize)
 	receiving, stop := context.WithCancel(context.Background())
 	g := newGuard(receiving, s, o, hostOf(u, o))
 	conn, err := goamqp.NewConn(context.WithoutCancel(ctx), g, connOptions(nc, u, o))
@@ -166,7 +166,7 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 	version, _ := conn.Properties()["version"].(string)
 	c := &clientConn{
 		guard: g, conn: conn, peer: peerOf(conn.Properties(), said), to: destinationOf(u),
-		buffer: int64(o.SendBuffer), linger: o.Linger / 2, log: o.Logger, closed: make(chan struct{}),
+		buffer: int64(o.SendBuffer), linger: o.Linger - o.Linger/4, log: o.Logger, closed: make(chan struct{}),
 		inbox:    parcelQueue{ready: make(chan struct{}, 1)},
 		confirms: make(chan struct{}, o.Limits.Unsettled),
 		outlets:  map[string]*outlet{}, inlets: map[string]*inlet{},
