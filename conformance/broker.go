@@ -114,6 +114,8 @@ func (r *rig) topic(n int) string {
 // broker has declared to be its doing.
 func (r *rig) differences(got, want *transport.Message) []string {
 	own, wanted := *got, *want
+	var adds []string
+	set := r.h.HeaderSet
 	if b := r.h.Broker; b != nil {
 		if b.Renames {
 			own.To, own.ReplyTo = wanted.To, wanted.ReplyTo
@@ -121,25 +123,28 @@ func (r *rig) differences(got, want *transport.Message) []string {
 				own.To, own.ReplyTo = got.To, got.ReplyTo // lost, not renamed
 			}
 		}
-		own.Headers, wanted.Headers = b.headers(got.Headers, want.Headers), b.headers(want.Headers, want.Headers)
+		adds, set = b.Adds, set || b.HeaderSet
 	}
+	own.Headers = comparableHeaders(got.Headers, want.Headers, adds, set)
+	wanted.Headers = comparableHeaders(want.Headers, want.Headers, adds, set)
 	return differences(&own, &wanted)
 }
 
-// headers returns those that the broker leaves to be compared with what was
-// sent: without what it adds, and in an order that does not matter.
-func (b *Broker) headers(all, sent []transport.Header) (left []transport.Header) {
+// comparableHeaders returns those that are left to be compared with what was
+// sent: without what a broker adds, and, of a set, in an order that does not
+// matter.
+func comparableHeaders(all, sent []transport.Header, adds []string, set bool) (left []transport.Header) {
 	for _, h := range all {
 		named := func(o transport.Header) bool { return o.Name == h.Name }
 		switch {
-		case slices.Contains(b.Adds, h.Name) && !slices.ContainsFunc(sent, named):
+		case slices.Contains(adds, h.Name) && !slices.ContainsFunc(sent, named):
 			continue
-		case b.HeaderSet && slices.ContainsFunc(left, named):
+		case set && slices.ContainsFunc(left, named):
 			continue
 		}
 		left = append(left, h)
 	}
-	if b.HeaderSet {
+	if set {
 		slices.SortFunc(left, func(x, y transport.Header) int { return strings.Compare(x.Name, y.Name) })
 	}
 	return left

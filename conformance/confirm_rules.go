@@ -72,10 +72,11 @@ func (c confirming) message(i int) *transport.Message {
 	return &transport.Message{To: c.dest, Body: fmt.Append(nil, i)}
 }
 
-// inbox receives and, where that is what confirms, settles.
+// confirms receives and settles what waits for that, as an application does:
+// what was sent by a subscription that acknowledges, and what is Unsettled.
 func (r *rig) confirms(c confirming) *inbox {
 	return r.inboxThat(c.to, func(m *transport.Message) {
-		if c.settle {
+		if c.settle || m.Unsettled() {
 			r.accept(m)
 		}
 	})

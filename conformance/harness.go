@@ -50,6 +50,9 @@ type Harness struct {
 	// Hostile are openings of this wire that a server must survive: lengths
 	// that lie, floods, half a frame. The suite adds what suits every wire.
 	Hostile [][]byte
+	// HeaderSet says that headers are a map on this wire: they arrive in any order,
+	// and of those with the same name the first.
+	HeaderSet bool
 	// Skip are the rules that this wire is known to break, each with the
 	// reason why. Such a rule is run all the same and reported as skipped, with
 	// the reason, when it fails; when it passes the test fails, so that the

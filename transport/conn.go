@@ -103,7 +103,9 @@ type Info struct {
 	// longest been there of those that match.
 	Feed bool
 	// Headers says that messages arrive with the Headers that they were sent
-	// with. False means that the wire has no place for them.
+	// with; on a wire on which they are a map, as on AMQP 1.0, in any order, and of
+	// those with the same name the first. False means that the wire has no place
+	// for them.
 	Headers bool
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/polyport/polyport/internal/hostile"
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/amqp"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
 	"github.com/polyport/polyport/transport/zmq"
@@ -22,6 +23,7 @@ func TestBeginWell(t *testing.T) {
 	}{
 		{"mem", mem.Transport{}, hostile.Mem(), 16},
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
+		{"amqp", amqp.Transport{}, hostile.AMQP(), 43},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
 	} {
 		let := 0

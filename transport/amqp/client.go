@@ -23,19 +23,22 @@ import (
 // nc.
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	half := o.Options
-	half.Linger /= 2 // one half is for what waits to be sent
-	s := transport.NewStream(nc, scheme, &half, frameSize)
-	g := newGuard(s, o.Limits)
+	below := o.Options
+	below.Linger /= 4     // the rest is for what waits to be sent
+	below.SendBuffer /= 8 // messages wait before go-amqp, each address by itself
+	s := transport.NewStream(nc, scheme, &below, frameSize)
+	receiving, stop := context.WithCancel(context.Background())
+	g := newGuard(receiving, s, o, hostOf(u, o))
 	conn, err := goamqp.NewConn(context.WithoutCancel(ctx), g, connOptions(nc, u, o))
 	if err != nil {
+		stop()
 		return nil, handshakeFailed(g, err)
 	}
+	g.running.Store(true)
 	c := newClientConn(nc, u, o, g, conn)
+	c.receiving, c.stop = receiving, stop
 	s.OnEnd(func(err error) { c.cancel(g.reason(err)) })
-	if c.info.PeerBeat > 0 {
-		s.StartHeartbeat(0, c.info.PeerBeat, nil)
-	}
+	s.StartHeartbeat(cmp.Or(c.info.Beat, g.said().idle), c.info.PeerBeat, empty[:])
 	lost := c.probe
 	g.lost.Store(&lost)
 	c.pumps.Go(c.watch)
@@ -55,7 +58,7 @@ func (c *clientConn) watch() {
 func connOptions(nc net.Conn, u *url.URL, o *transport.DialOptions) *goamqp.ConnOptions {
 	c := &goamqp.ConnOptions{
 		ContainerID:  "polyport-" + rand.Text(),
-		HostName:     cmp.Or(o.VirtualHost, u.Query().Get("host"), u.Hostname()),
+		HostName:     hostOf(u, o),
 		IdleTimeout:  -1,
 		MaxFrameSize: frameSize,
 		Properties:   map[string]any{"product": "polyport"},
@@ -66,6 +69,11 @@ func connOptions(nc net.Conn, u *url.URL, o *transport.DialOptions) *goamqp.Conn
 		c.IdleTimeout = 2 * o.Heartbeat // of which go-amqp promises half
 	}
 	return c
+}
+
+// hostOf is the virtual host that the peer is asked for.
+func hostOf(u *url.URL, o *transport.DialOptions) string {
+	return cmp.Or(o.VirtualHost, u.Query().Get("host"), u.Hostname())
 }
 
 // mechanism chooses how to log in: by the URL's user, by the certificate that
@@ -131,10 +139,13 @@ type clientConn struct {
 	// pumps are the goroutines of outlets and inlets.
 	pumps   sync.WaitGroup
 	closing atomic.Bool   // Close has begun
-	stopped chan struct{} // closed when nothing more is to come out of Recv
 	closed  chan struct{} // closed when Close is over
 
-	inbox chan *parcel
+	// receiving ends when nothing more is to come out of Recv.
+	receiving context.Context
+	stop      context.CancelFunc
+
+	inbox parcelQueue
 	// idle is closed when the connection has ended and inbox gets no more.
 	idle func() <-chan struct{}
 
@@ -155,8 +166,8 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 	version, _ := conn.Properties()["version"].(string)
 	c := &clientConn{
 		guard: g, conn: conn, peer: peerOf(conn.Properties(), said), to: destinationOf(u),
-		buffer: int64(o.SendBuffer), linger: o.Linger / 2, log: o.Logger, closed: make(chan struct{}), stopped: make(chan struct{}),
-		inbox:    make(chan *parcel, 64),
+		buffer: int64(o.SendBuffer), linger: o.Linger - o.Linger/4, log: o.Logger, closed: make(chan struct{}),
+		inbox:    parcelQueue{ready: make(chan struct{}, 1)},
 		confirms: make(chan struct{}, o.Limits.Unsettled),
 		outlets:  map[string]*outlet{}, inlets: map[string]*inlet{},
 		info: transport.Info{
@@ -166,8 +177,12 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 		},
 	}
 	c.inOne = said.frameMax - framing
-	if o.Heartbeat < 0 {
-		c.info.Beat = 0 // go-amqp sends them all the same
+	switch {
+	case o.Heartbeat < 0:
+		c.info.Beat = 0 // they are sent all the same, if the peer insists
+	case product == "polyport": // which says half of what was agreed on
+		c.info.Beat = 2 * said.idle
+		c.info.PeerBeat = c.info.Beat
 	}
 	c.info.Peer = cmp.Or(c.info.Peer, said.container)
 	if u.User != nil {
@@ -213,32 +228,26 @@ func (c *clientConn) nextParcel(ctx context.Context) (*parcel, error) {
 	if c.closing.Load() {
 		return nil, c.opError("receive", transport.ErrClosed)
 	}
-	select {
-	case p := <-c.inbox:
-		return p, nil
-	default:
-	}
-	select {
-	case p := <-c.inbox:
-		return p, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-c.ctx.Done():
-	}
 	for {
-		select {
-		case p := <-c.inbox:
-			if c.closing.Load() {
-				continue
-			}
+		if p := c.inbox.pop(); p != nil {
 			return p, nil
+		}
+		select {
+		case <-c.inbox.ready:
+			continue
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.ctx.Done():
+		}
+		select {
+		case <-c.inbox.ready:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.receiving.Done():
+			return nil, c.opError("receive", context.Cause(c.ctx))
 		case <-c.idle():
-			select {
-			case p := <-c.inbox:
-				if !c.closing.Load() {
-					return p, nil
-				}
-			default:
+			if p := c.inbox.pop(); p != nil {
+				return p, nil
 			}
 			return nil, c.opError("receive", context.Cause(c.ctx))
 		}
@@ -255,12 +264,16 @@ func (c *clientConn) Close() error {
 	defer close(c.closed)
 	if c.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, c.linger)
+		done := c.guard.hold.hurry()
 		c.farewell(ctx)
+		done()
 		cancel()
 	}
-	close(c.stopped)
+	c.stop()
 	c.cancel(transport.ErrClosed)
-	_ = c.conn.Close() // it says goodbye, by guard
+	_ = c.guard.stream.Close(goodbye)
+	_ = c.conn.Close() // which has nobody to talk to
+	c.guard.partings.Wait()
 	c.pumps.Wait()
 	return nil
 }

@@ -1,11 +1,13 @@
 package amqp
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,12 +28,14 @@ const (
 // The descriptors of performatives that a guard looks at (part 2, section 2.7).
 const (
 	performOpen        = 0x10
+	performAttach      = 0x12
 	performFlow        = 0x13
 	performTransfer    = 0x14
 	performDisposition = 0x15
 	performDetach      = 0x16
 	performEnd         = 0x17
 	performClose       = 0x18
+	saslInit           = 0x41
 	saslOutcome        = 0x44
 	errorDescriptor    = 0x1d
 )
@@ -46,14 +50,21 @@ const (
 // silence and stalls, and a deadline of one sender is not to be the end of all.
 type guard struct {
 	stream *transport.Stream
-	most   int // bytes of a message
+	most   int    // bytes of a message
+	host   string // the one that is logged in to
+	hold   *hold
+	// receiving ends when nobody wants messages any more.
+	receiving context.Context
+	// running is set when go-amqp's handshake is over.
+	running  atomic.Bool
+	partings sync.WaitGroup // for the stream to end in order
 
 	head []byte // of the frame under way: what is made anew
 	body []byte // and what stays as it came, in the stream's Reader
 	used int    // of the Reader, by the frame
 
 	// partial are the bytes so far of deliveries that are not whole.
-	partial map[linkKey]int
+	partial map[linkKey]part
 	arrived int64        // deliveries
 	taken   atomic.Int64 // of these
 	granted atomic.Int64 // credit, without what renews it
@@ -68,6 +79,9 @@ type guard struct {
 // A linkKey names a link of the peer's.
 type linkKey struct{ channel, handle uint32 }
 
+// A part is the size of a delivery so far, and how much of it has passed.
+type part struct{ size, passed int }
+
 // openFrame is what the peer's open says beyond what go-amqp tells.
 type openFrame struct {
 	container    string
@@ -77,8 +91,11 @@ type openFrame struct {
 	capabilities []string
 }
 
-func newGuard(s *transport.Stream, l transport.Limits) *guard {
-	return &guard{stream: s, most: l.Message + l.HeaderBytes + slack, partial: map[linkKey]int{}}
+func newGuard(receiving context.Context, s *transport.Stream, o *transport.DialOptions, host string) *guard {
+	return &guard{
+		stream: s, most: o.Limits.Message + o.Limits.HeaderBytes + slack, host: host, receiving: receiving,
+		hold: newHold(o.SendBuffer), partial: map[linkKey]part{},
+	}
 }
 
 // Read hands out frames that have passed.
@@ -86,8 +103,11 @@ func (g *guard) Read(p []byte) (int, error) {
 	for len(g.head)+len(g.body) == 0 {
 		g.stream.Reader.Discard(g.used)
 		g.used = 0
-		if err := g.next(); err != nil {
-			g.stream.Fail(err)
+		if len(g.partial) == 0 {
+			g.hold.gate(g.stream.Ending())
+		}
+		if err := receiveFrame(g.stream, g.next); err != nil {
+			g.hold.calm(g.receiving)
 			return 0, err
 		}
 	}
@@ -165,6 +185,10 @@ func (g *guard) frame(b []byte) error {
 	switch c.code {
 	case performOpen:
 		g.opened(c)
+	case performAttach:
+		name, _ := text(c.next())
+		handle, _ := number(c.next())
+		g.hold.attached(linkKey{channel, uint32(handle)}, name)
 	case performFlow:
 		return checkFlow(c)
 	case performTransfer:
@@ -173,7 +197,9 @@ func (g *guard) frame(b []byte) error {
 		return checkDisposition(c)
 	case performDetach:
 		handle, _ := number(c.next())
-		delete(g.partial, linkKey{channel, uint32(handle)})
+		key := linkKey{channel, uint32(handle)}
+		delete(g.partial, key)
+		g.hold.ended(func(k linkKey) bool { return k == key })
 		c.pass(1)
 		g.noticed(c.next())
 	case performEnd:
@@ -183,8 +209,10 @@ func (g *guard) frame(b []byte) error {
 				delete(g.partial, k)
 			}
 		}
+		g.hold.ended(func(k linkKey) bool { return k.channel == channel })
 	case performClose:
 		g.note(peerError(c.next()))
+		g.hold.calm(g.receiving)
 	case saslOutcome:
 		if code, _ := number(c.next()); code != 0 {
 			g.note(transport.WithReason(transport.ErrRefused, "login failed; is this the right user and password?"))
@@ -242,15 +270,22 @@ func (g *guard) transfer(b []byte, c composite, payload []byte, channel uint32) 
 			return damaged("more messages than there was credit for")
 		}
 	}
-	size := before + len(payload)
+	size := before.size + len(payload)
+	passes := len(payload)
+	if size > g.most {
+		passes = 0
+	}
 	switch {
 	case aborted:
 		g.arrived--
 		delete(g.partial, key)
+		g.hold.arrived(key, -before.passed, false)
 	case more:
-		g.partial[key] = min(size, g.most+1)
+		g.partial[key] = part{min(size, g.most+1), before.passed + passes}
+		g.hold.arrived(key, passes, false)
 	default:
 		delete(g.partial, key)
+		g.hold.arrived(key, passes, true)
 	}
 	performative := b[headerSize : len(b)-len(payload)]
 	suffix := 8 // the head of a data section
@@ -358,19 +393,80 @@ func peerError(v []byte) error {
 	return conditionError(condition, description)
 }
 
-// Write writes one frame of go-amqp's, soon.
+// empty is a frame that is but a sign of life (part 2, section 2.4.5).
+var empty = [headerSize]byte{3: headerSize, 4: headerSize / 4}
+
+// Write writes one frame of go-amqp's, soon. Signs of life are left out: the
+// stream sends them when there is nothing else.
 func (g *guard) Write(p []byte) (int, error) {
-	if len(p) > headerSize+2 && p[headerSize+2] == performFlow && p[5] == 0 {
-		if err := capCredit(p[headerSize:]); err != nil {
+	if g.running.Load() && bytes.Equal(p, empty[:]) {
+		return len(p), nil
+	}
+	n, wrote := len(p), func() {}
+	if n > headerSize+2 {
+		var err error
+		if p, wrote, err = g.outgoing(p); err != nil {
 			return 0, err
 		}
-		defer g.flows.Add(1)
 	}
 	err := g.stream.Write(context.Background(), "send", len(p), func(dst []byte) []byte { return append(dst, p...) })
 	if err != nil {
 		return 0, err
 	}
-	return len(p), nil
+	wrote()
+	return n, nil
+}
+
+// outgoing looks at a frame of go-amqp's, and returns what to write, and to do
+// then.
+func (g *guard) outgoing(p []byte) (_ []byte, wrote func(), err error) {
+	wrote = func() {}
+	channel := uint32(binary.BigEndian.Uint16(p[6:]))
+	switch code := p[headerSize+2]; {
+	case code == saslInit && p[5] == 1:
+		return withHost(p, g.host), wrote, nil
+	case code == performAttach:
+		c, _, err := compositeOf(p[headerSize:])
+		name, _ := text(c.next())
+		handle, _ := number(c.next())
+		g.hold.attaching(linkKey{channel, uint32(handle)}, name)
+		return p, wrote, err
+	case code == performFlow:
+		c, _, err := compositeOf(p[headerSize:])
+		if err == nil {
+			err = capCredit(p[headerSize:])
+		}
+		c.pass(4)
+		handle, linked := number(c.next())
+		return p, func() {
+			g.flows.Add(1)
+			if linked {
+				g.hold.credit(linkKey{channel, uint32(handle)})
+			}
+		}, err
+	}
+	return p, wrote, nil
+}
+
+// withHost adds the host to a sasl-init frame (part 5, section 5.3.3.2), from
+// which go-amqp leaves it out: who judges the login has to know what it is for.
+// Frames of SASL have at most 512 bytes.
+func withHost(frame []byte, host string) []byte {
+	const most = 512
+	c, _, err := compositeOf(frame[headerSize:])
+	if err != nil || c.count != 2 || host == "" || len(host) > math.MaxUint8 {
+		return frame
+	}
+	content := slices.Concat(c.fields, []byte{0xa1, byte(len(host))}, []byte(host))
+	b := append([]byte(nil), frame[:headerSize]...)
+	b = append(b, 0x00, 0x53, saslInit, 0xd0)
+	b = binary.BigEndian.AppendUint32(b, uint32(4+len(content)))
+	b = append(binary.BigEndian.AppendUint32(b, 3), content...)
+	if len(b) > most {
+		return frame
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)))
+	return b
 }
 
 // capCredit makes credit below zero none. go-amqp counts it so when the peer has
@@ -387,8 +483,17 @@ func capCredit(flow []byte) error {
 	return nil
 }
 
-// Close ends the stream in order, unless it has ended.
-func (g *guard) Close() error { return g.stream.Close(nil) }
+// Close ends the stream in order, unless it is ending. It does not wait for the
+// peer then, for go-amqp holds a lock.
+func (g *guard) Close() error {
+	switch {
+	case !g.running.Load():
+		return g.stream.Close(nil)
+	case g.stream.Over("close") == nil:
+		g.partings.Go(func() { _ = g.stream.Close(nil) })
+	}
+	return nil
+}
 
 // LocalAddr and the others are those of a [net.Conn].
 func (g *guard) LocalAddr() net.Addr { return g.stream.LocalAddr() }

@@ -3,6 +3,7 @@ package amqp
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strconv"
@@ -19,6 +20,10 @@ import (
 // asks for a credit of its own. It is renewed as messages come out of Recv.
 const windowWithout = 256
 
+// windowForAnswers is that of the address for answers, for which nobody else
+// waits: only their bytes are bounded.
+const windowForAnswers = 2048
+
 // An inlet receives by one subscription, or the answers.
 type inlet struct {
 	c    *clientConn
@@ -32,7 +37,6 @@ type inlet struct {
 
 	ctx  context.Context // ends with the subscription
 	stop context.CancelFunc
-	left chan struct{} // closed by Unsubscribe
 
 	// settling is held by who settles a message, and exclusively by who ends the
 	// link: go-amqp would keep the former waiting for what a peer may never say.
@@ -41,9 +45,10 @@ type inlet struct {
 	mu      sync.Mutex // protects the fields below
 	seat    *seat
 	link    *goamqp.Receiver
-	accepts bool // messages have to be accepted, though nobody asked for that
-	owed    int  // credit to be renewed
-	out     int  // credit that the peer has
+	shelf   *shelf // of the link
+	accepts bool   // messages have to be accepted, though nobody asked for that
+	owed    int    // credit to be renewed
+	out     int    // credit that the peer has
 	// waiting are the messages to be settled of AckUpTo, in order.
 	waiting []*parcel
 }
@@ -52,7 +57,9 @@ type inlet struct {
 type parcel struct {
 	in      *inlet
 	link    *goamqp.Receiver
+	shelf   *shelf
 	raw     *goamqp.Message
+	size    int // bytes on the shelf
 	message *transport.Message
 	err     error // why the connection ends, in place of a message
 }
@@ -80,12 +87,12 @@ func (c *clientConn) Subscribe(ctx context.Context, s transport.Subscription) (s
 }
 
 func (c *clientConn) newInlet(s transport.Subscription) *inlet {
-	in := &inlet{c: c, sub: s, left: make(chan struct{}), manual: s.Ack != transport.AckNone || s.Credit > 0}
+	in := &inlet{c: c, sub: s, manual: s.Ack != transport.AckNone || s.Credit > 0}
 	in.credit = cmp.Or(max(0, s.Credit), windowWithout)
 	if s.Ack != transport.AckNone {
 		in.credit = min(cmp.Or(max(0, s.Credit), c.info.Limits.Unsettled), c.info.Limits.Unsettled)
 	}
-	in.ctx, in.stop = context.WithCancel(c.ctx)
+	in.ctx, in.stop = context.WithCancel(c.receiving)
 	return in
 }
 
@@ -131,7 +138,6 @@ func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
 	if in == nil {
 		return c.opError("subscribe", invalid("no subscription %q", id))
 	}
-	close(in.left)
 	in.stop()
 	ctx, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
@@ -178,7 +184,6 @@ func (in *inlet) renew(link *goamqp.Receiver, n int) {
 
 // came counts a message that came by link.
 func (in *inlet) came(link *goamqp.Receiver) {
-	in.c.guard.taken.Add(1)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.link == link {
@@ -215,10 +220,21 @@ func (in *inlet) attach(ctx context.Context) error {
 		return linkErr(err)
 	}
 	in.mu.Lock()
-	defer in.mu.Unlock()
 	in.owed, in.out, in.waiting = 0, 0, nil
 	in.c.guard.granted.Add(int64(in.credit))
-	return in.issue(in.credit)
+	s, err := in.shelf, in.issue(in.credit)
+	in.mu.Unlock()
+	if s == nil || err != nil {
+		return err
+	}
+	select { // whoever is asked for an answer next has credit for it
+	case <-s.credited:
+		return nil
+	case <-in.c.ctx.Done():
+		return linkErr(context.Cause(in.c.ctx))
+	case <-ctx.Done():
+		return linkErr(ctx.Err())
+	}
 }
 
 // openAddress gets links that receive from an address.
@@ -251,15 +267,21 @@ func (in *inlet) receive(ctx context.Context, address string, o goamqp.ReceiverO
 		return err
 	}
 	o.Credit = -1
+	o.Name = rand.Text()
+	shelf := in.c.guard.hold.expect(o.Name)
 	if in.sub.Ack == transport.AckNone {
 		o.RequestedSenderSettleMode = goamqp.SenderSettleModeSettled.Ptr()
 	}
 	link, err := s.NewReceiver(ctx, address, &o)
 	if err != nil && o.RequestedSenderSettleMode != nil && !isLoss(err) && !isOwn(err) && ctx.Err() == nil {
 		o.RequestedSenderSettleMode = nil
+		o.Name = rand.Text()
+		shelf.forget()
+		shelf = in.c.guard.hold.expect(o.Name)
 		link, err = s.NewReceiver(ctx, address, &o)
 	}
 	if err != nil {
+		shelf.forget()
 		in.c.mu.Lock()
 		in.c.forget(s)
 		in.c.mu.Unlock()
@@ -268,7 +290,7 @@ func (in *inlet) receive(ctx context.Context, address string, o goamqp.ReceiverO
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.seat, in.link = s, link
+	in.seat, in.link, in.shelf = s, link, shelf
 	in.accepts = in.sub.Ack == transport.AckNone && o.RequestedSenderSettleMode == nil
 	return nil
 }
@@ -278,13 +300,14 @@ func (in *inlet) receive(ctx context.Context, address string, o goamqp.ReceiverO
 func (in *inlet) detach(ctx context.Context) {
 	in.settling.Lock()
 	in.mu.Lock()
-	s, link := in.seat, in.link
-	in.seat, in.link = nil, nil
+	s, link, shelf := in.seat, in.link, in.shelf
+	in.seat, in.link, in.shelf = nil, nil, nil
 	in.mu.Unlock()
 	in.settling.Unlock()
 	if s == nil {
 		return
 	}
+	defer in.c.guard.hold.hurry()()
 	if in.c.peer.rabbit == 0 || !in.c.last(s) {
 		brief, cancel := context.WithTimeout(ctx, detachPatience)
 		_ = link.Close(brief) // the peer stops sending even if it does not say so
@@ -294,13 +317,14 @@ func (in *inlet) detach(ctx context.Context) {
 	for link.Prefetched() != nil {
 		in.c.guard.taken.Add(1)
 	}
+	shelf.forget()
 }
 
 // run passes on what comes, and gets another link when one is lost.
 func (in *inlet) run() {
 	for in.ctx.Err() == nil {
 		in.mu.Lock()
-		link := in.link
+		link, shelf := in.link, in.shelf
 		in.mu.Unlock()
 		if link == nil {
 			return // unsubscribed
@@ -308,25 +332,18 @@ func (in *inlet) run() {
 		raw, err := link.Receive(in.ctx, nil)
 		switch {
 		case err == nil:
-			in.take(link, raw)
+			in.take(link, shelf, raw)
 		case in.ctx.Err() == nil && !in.again(err):
 			return
 		}
-	}
-	in.mu.Lock()
-	link := in.link
-	in.mu.Unlock()
-	for link != nil { // what came before the connection ended
-		raw := link.Prefetched()
-		if raw == nil {
-			return
-		}
-		in.take(link, raw)
 	}
 }
 
 // again gets another link after one is lost, however often that takes.
 func (in *inlet) again(why error) bool {
+	if _, ended := errors.AsType[*goamqp.ConnError](why); ended || in.c.over() != nil {
+		return false
+	}
 	if in.answers {
 		if in.c.ctx.Err() == nil {
 			in.c.fail(transport.WithReason(transport.ErrClosed, "the address for answers is lost: "+transport.Reason(linkErr(why))))
@@ -339,6 +356,8 @@ func (in *inlet) again(why error) bool {
 		case <-time.After(pause):
 		case <-in.ctx.Done():
 			return false
+		case <-in.c.ctx.Done():
+			return false
 		}
 		in.c.log.Warn("a subscription is lost", "destination", in.sub.Destination, "remote", in.c.info.Remote, "err", why)
 		if why = in.attach(in.ctx); why == nil {
@@ -348,9 +367,13 @@ func (in *inlet) again(why error) bool {
 }
 
 // take makes a message of what came, for Recv.
-func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
+func (in *inlet) take(link *goamqp.Receiver, s *shelf, raw *goamqp.Message) {
 	in.came(link)
-	p := &parcel{in: in, link: link, raw: raw}
+	defer s.taken()
+	p := &parcel{in: in, link: link, shelf: s, raw: raw}
+	for _, b := range raw.Data {
+		p.size += len(b)
+	}
 	d, err := in.c.decode(raw)
 	switch {
 	case errors.Is(err, transport.ErrTooLarge):
@@ -359,6 +382,7 @@ func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
 	case err != nil:
 		in.c.log.Warn("a message that cannot be read", "destination", in.sub.Destination, "remote", in.c.info.Remote, "err", err)
 		_ = p.dispose(transport.Rejected(transport.Reason(err)))
+		p.leave()
 		in.renew(link, 1)
 		return
 	default:
@@ -378,14 +402,11 @@ func (in *inlet) take(link *goamqp.Receiver, raw *goamqp.Message) {
 		in.waiting = append(in.waiting, p)
 		in.mu.Unlock()
 	}
-	if in.ctx.Err() != nil && in.sub.Ack != transport.AckNone {
+	if in.ctx.Err() != nil || in.c.ctx.Err() != nil && in.sub.Ack != transport.AckNone {
+		p.leave()
 		return // it goes to somebody else
 	}
-	select {
-	case in.c.inbox <- p:
-	case <-in.left:
-	case <-in.c.stopped:
-	}
+	in.c.inbox.push(p)
 }
 
 // attempt is how many deliveries of a message are known to have failed.
@@ -411,8 +432,15 @@ func (c *clientConn) decode(raw *goamqp.Message) (*decoded, error) {
 	return decode(b, &c.info.Limits)
 }
 
+// leave makes room for more.
+func (p *parcel) leave() {
+	p.in.c.guard.taken.Add(1)
+	p.shelf.left(p.size)
+}
+
 // handOut is called when Recv returns the message.
 func (p *parcel) handOut() {
+	p.leave()
 	if p.in.manual {
 		p.message.SetSettler(p, 0)
 		return

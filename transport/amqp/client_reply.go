@@ -46,6 +46,7 @@ func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
 		return address, nil
 	}
 	in := c.newInlet(transport.Subscription{})
+	in.credit = windowForAnswers
 	in.answers = true
 	var address string
 	in.open = func(ctx context.Context, in *inlet) (err error) {

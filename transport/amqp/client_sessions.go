@@ -150,6 +150,7 @@ func (c *clientConn) leaveSoon(s *seat) {
 
 // patiently has f get a link, and has it try again if the peer does not answer.
 func (c *clientConn) patiently(ctx context.Context, f func(context.Context) error) (err error) {
+	defer c.guard.hold.hurry()()
 	for range attachTries {
 		try, cancel := context.WithTimeout(ctx, attachPatience)
 		stop := context.AfterFunc(c.ctx, cancel)

@@ -12,6 +12,13 @@
 //	request: reply-to, message-id, body      one data section
 //	answer:  correlation-id, body
 //
+// # The client end
+//
+// It is go-amqp's client behind a guard that looks at every frame. Messages that
+// nobody receives wait here up to Options.SendBuffer bytes, then the connection
+// is read no further: credit bounds their number alone. An operation that needs
+// the peer's answer, such as Subscribe, is waited for all the same.
+//
 // # Addresses
 //
 // A server takes messages for the queues that it was told to serve. A target

@@ -4,6 +4,7 @@ import (
 	"github.com/polyport/polyport/conformance"
 	"github.com/polyport/polyport/internal/hostile"
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/amqp"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
 	"github.com/polyport/polyport/transport/zmq"
@@ -16,13 +17,15 @@ type wire struct {
 	urls      []string // one for each pattern that its ends can go in
 	hostile   [][]byte // openings of its own
 	inMemory  bool     // also without a socket
+	headerSet bool     // headers are a map
 }
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
-	{"mem", mem.Transport{}, sockets("mem"), hostile.Mem(), true},
-	{"stomp", stomp.Transport{}, []string{"stomp://conformance"}, hostile.STOMP(), false},
-	{"zmq", zmq.Transport{}, sockets("zmq"), hostile.ZMQ(), false},
+	{name: "amqp", transport: amqp.Transport{}, urls: []string{"amqp://conformance"}, hostile: hostile.AMQP(), headerSet: true},
+	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true},
+	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP()},
+	{name: "zmq", transport: zmq.Transport{}, urls: sockets("zmq"), hostile: hostile.ZMQ()},
 }
 
 // sockets are the URLs of a wire with the patterns of ZeroMQ's sockets.
@@ -55,7 +58,7 @@ func (v *conform) wireSuites() (all []suite) {
 			continue
 		}
 		for _, url := range w.urls {
-			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, Patience: v.Timeout}
+			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, Patience: v.Timeout}
 			if w.inMemory {
 				all = append(all, suite{url + " in memory", h})
 			}
