@@ -14,7 +14,7 @@ import (
 )
 
 // proof matches the name of a test in docs/proofs.md.
-var proof = regexp.MustCompile("`(\\w+): (Test\\w*)(?:/([^`]+))?`")
+var proof = regexp.MustCompile("`([\\w/]+): (Test\\w*)(?:/([^`]+))?`")
 
 // tested is what a package's test files declare: functions, and texts, which
 // are the names of subtests among others.

@@ -59,6 +59,11 @@ func (l *login) negotiate() error {
 		return err
 	}
 	shown.VirtualHost = string(init.Hostname)
+	// After the open frames a peer counts itself as connected, so here is the
+	// place to turn it away, if it says here where it wants to.
+	if host := shown.VirtualHost; host != "" && !l.conn.knows(host) {
+		return refused(notFound, "no virtual host %.60q here", host)
+	}
 	if err := l.admit(shown); err != nil {
 		return err
 	}
