@@ -13,6 +13,7 @@ Reads one JSON object from the first line of stdin:
     source     where answers or messages are to come; null for a dynamic address
     user, password   for SASL PLAIN; mechanisms: those allowed; without any, ANONYMOUS
     sasl       false to do without
+    linger     seconds to stay when all has been said, for what nobody confirms
 
 The method called is Enter, whose params are {"n": N} and whose result is 7*N.
 A message sent is {"jsonrpc": "2.0", "method": "Enter", "params": {"n": N}}; one
@@ -143,7 +144,7 @@ class Program(MessagingHandler):
         if over and not self.ended:
             self.ended = True
             self.seconds = time.monotonic() - self.start
-            self.container.schedule(0.1, self)  # nothing may come now
+            self.container.schedule(self.o.get("linger", 0.1), self)  # nothing may come now
 
     def on_timer_task(self, event):
         self.connection.close()
