@@ -119,13 +119,3 @@ func accept(t *testing.T, dialing func(host string)) transport.Conn {
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
-
-// eventually waits until cond holds, of what a foreign program does.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for begin := time.Now(); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatalf("after %v still not: %s", patience, what)
-		}
-	}
-}
