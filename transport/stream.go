@@ -33,8 +33,9 @@ type Stream struct {
 	// receiving is held while somebody reads. It and closed are channels, not
 	// locks, because they are held across waits.
 	receiving   chan struct{}
-	interrupt   func()        // makes the read under way time out, and sends:
-	interrupted chan struct{} // of which there is room for one
+	interrupt   func()          // makes the read under way time out, and sends:
+	interrupted chan struct{}   // of which there is room for one
+	watched     <-chan struct{} // see watch; belongs to the goroutine in Receive
 	clock       readClock
 
 	gathers  atomic.Bool   // see Gather
@@ -45,9 +46,10 @@ type Stream struct {
 	midFrame bool          // belongs to the goroutine in Receive
 	begun    atomic.Int64  // the clock when the frame began, or noFrame
 
-	mu    sync.Mutex // protects the fields below
-	err   error
-	ended []func(error)
+	mu      sync.Mutex // protects the fields below
+	err     error
+	ended   []func(error)
+	unwatch func() bool // ends the watch for the context watched, if any
 }
 
 // NewStream returns a Stream over nc, which it owns. o must have its defaults
@@ -165,18 +167,33 @@ func (s *Stream) Receive(ctx context.Context, next func() (*Message, error)) (*M
 
 // interruptible runs next so that the end of ctx makes its reads time out.
 func (s *Stream) interruptible(ctx context.Context, next func() (*Message, error)) (*Message, error) {
-	if ctx.Done() == nil {
-		return next()
+	if done := ctx.Done(); done != s.watched {
+		s.watch(ctx)
 	}
-	stop := context.AfterFunc(ctx, s.interrupt)
 	m, err := next()
-	if !stop() {
-		<-s.interrupted
-		if !s.closing.Load() {
-			_ = s.nc.SetReadDeadline(time.Time{})
-		}
+	if err != nil {
+		s.watch(context.Background())
 	}
 	return m, err
+}
+
+// watch has the end of ctx interrupt reads, and that of no other context. It
+// lasts until the next call, for who receives many messages mostly brings the
+// same context.
+func (s *Stream) watch(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unwatch != nil && !s.unwatch() {
+		<-s.interrupted
+		_ = s.nc.SetReadDeadline(time.Time{})
+		if s.closing.Load() { // which wants the same, and may have come first
+			_ = s.nc.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+	s.unwatch, s.watched = nil, nil
+	if ctx.Done() != nil && s.err == nil {
+		s.unwatch, s.watched = context.AfterFunc(ctx, s.interrupt), ctx.Done()
+	}
 }
 
 // Gather is that of [Gatherer].
@@ -264,6 +281,10 @@ func (s *Stream) end(err error) (first bool) {
 	s.err = err
 	ended := s.ended
 	s.ended = nil
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
 	s.mu.Unlock()
 	if h := s.heart.Load(); h != nil {
 		h.stop()
@@ -370,6 +391,7 @@ func (s *Stream) farewellLocked(goodbye func([]byte) []byte) {
 	if err != nil {
 		return
 	}
+	s.watch(context.Background())
 	_ = s.nc.SetReadDeadline(until)
 	drain(s.nc)
 }
