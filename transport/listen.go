@@ -15,6 +15,7 @@ import (
 type Listener struct {
 	ln     net.Listener
 	scheme Scheme
+	host   Host // of a Multiplexer, else nil
 	o      *ListenOptions
 	ready  chan Conn
 	hands  chan struct{} // a slot for each handshake under way
@@ -66,6 +67,9 @@ func newListener(ln net.Listener, s Scheme, o *ListenOptions) *Listener {
 		hands: make(chan struct{}, o.Handshakes), open: make(chan struct{}, o.Connections),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	if m, ok := s.Transport.(Multiplexer); ok {
+		l.host = m.Host(o, l.offer)
+	}
 	l.wg.Go(l.accept)
 	return l
 }
@@ -92,6 +96,9 @@ func (l *Listener) Close() error {
 	l.cancel(ErrClosed)
 	err := l.ln.Close()
 	l.wg.Wait()
+	if l.host != nil {
+		err = errors.Join(err, l.host.Close())
+	}
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -152,22 +159,33 @@ func (l *Listener) greet(nc net.Conn) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.o.HandshakeTimeout)
 	defer cancel()
 	var c Conn
-	err := shake(ctx, nc, func() (err error) {
+	err := shake(ctx, nc, func() error {
+		stream := nc
 		if l.scheme.TLS {
 			secured := tls.Server(nc, tlsConfig(l.o.TLS))
 			if err := secured.HandshakeContext(ctx); err != nil {
 				return err
 			}
-			c, err = l.scheme.Transport.Server(ctx, secured, l.o)
-			return err
+			stream = secured
 		}
-		c, err = l.scheme.Transport.Server(ctx, nc, l.o)
+		if l.host != nil {
+			return l.host.Serve(ctx, stream)
+		}
+		var err error
+		c, err = l.scheme.Transport.Server(ctx, stream, l.o)
 		return err
 	})
 	if err != nil {
 		l.o.Logger.Info("handshake failed", "remote", nc.RemoteAddr(), "err", explain(ctx, cause(err)))
 		return
 	}
+	if c != nil {
+		l.offer(c)
+	}
+}
+
+// offer hands c to Accept.
+func (l *Listener) offer(c Conn) {
 	select {
 	case l.ready <- c:
 	case <-l.ctx.Done():

@@ -61,6 +61,14 @@ func Schemes() []string {
 	return slices.Sorted(maps.Keys(schemes.byName))
 }
 
+// Lookup returns the registered scheme called name.
+func Lookup(name string) (s Scheme, ok bool) {
+	schemes.RLock()
+	defer schemes.RUnlock()
+	s, ok = schemes.byName[name]
+	return s, ok
+}
+
 // lookup parses a URL and finds its scheme.
 func lookup(rawURL string) (*url.URL, Scheme, error) {
 	known := strings.Join(Schemes(), ", ")
@@ -79,9 +87,7 @@ func lookup(rawURL string) (*url.URL, Scheme, error) {
 		}
 		return nil, Scheme{}, fmt.Errorf("transport: %s is not a URL; expected SCHEME://HOST:PORT with a scheme of %s", shown, known)
 	}
-	schemes.RLock()
-	s, ok := schemes.byName[u.Scheme]
-	schemes.RUnlock()
+	s, ok := Lookup(u.Scheme)
 	switch {
 	case !ok:
 		return nil, s, fmt.Errorf("transport: unknown scheme %q; known are %s", u.Scheme, known)

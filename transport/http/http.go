@@ -1,0 +1,2 @@
+// Package http is the wire of HTTP and WebSocket.
+package http
