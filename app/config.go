@@ -48,6 +48,8 @@ type Config struct {
 	// UsersFile names a file with a line NAME:PASSWORD for each further user.
 	// Empty lines and lines that begin with # are passed over.
 	UsersFile string `koanf:"users_file"`
+	// PlaintextPasswords takes passwords without TLS from other machines, too.
+	PlaintextPasswords bool `koanf:"plaintext_passwords"`
 	// TLS is for the addresses whose URL asks for it.
 	TLS TLSConfig `koanf:"tls"`
 }
@@ -119,6 +121,11 @@ type ConsumerConfig struct {
 	// for each queue, with AtLeastOnce; the others wait in the broker, or go to
 	// other servers. Zero means 128.
 	Prefetch int `koanf:"prefetch"`
+	// PlaintextPasswords sends the passwords in the URLs to other machines without
+	// TLS, too.
+	PlaintextPasswords bool `koanf:"plaintext_passwords"`
+	// MinVersion is the least version of TLS. Empty means 1.3.
+	MinVersion TLSVersion `koanf:"min_version"`
 	// CA holds the authorities that brokers' certificates must come from. Empty
 	// means those of the system.
 	CA string `koanf:"ca"`
@@ -127,11 +134,15 @@ type ConsumerConfig struct {
 	Key  string `koanf:"key"`
 }
 
-// TLSConfig names the PEM files for TLS.
+// TLSConfig names the PEM files for TLS. They are looked at again, at most once a
+// second, when a peer connects: new ones are used from then on, and if they cannot
+// be used that is logged and the old ones stay.
 type TLSConfig struct {
 	// Cert and Key are the server's certificate, with its chain, and its key.
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
+	// MinVersion is the least version of TLS. Empty means 1.3.
+	MinVersion TLSVersion `koanf:"min_version"`
 	// ClientCA holds the authorities that clients' certificates must come from.
 	// Empty asks clients for none.
 	ClientCA string `koanf:"client_ca"`
@@ -211,6 +222,10 @@ func (c Config) Validate() error {
 		return &ConfigError{Key: "tls", Err: errors.New("cert and key go together")}
 	case (c.Consumer.Cert == "") != (c.Consumer.Key == ""):
 		return &ConfigError{Key: "consumer", Err: errors.New("cert and key go together")}
+	case !c.TLS.MinVersion.known():
+		return &ConfigError{Key: "tls.min_version", Err: c.TLS.MinVersion.unknown()}
+	case !c.Consumer.MinVersion.known():
+		return &ConfigError{Key: "consumer.min_version", Err: c.Consumer.MinVersion.unknown()}
 	case secured && c.TLS.Cert == "":
 		return &ConfigError{Key: "tls.cert", Err: errors.New("an address with TLS needs a certificate and its key")}
 	case c.TLS.Cert == "" && c.TLS.ClientCA != "":

@@ -32,6 +32,8 @@ func convert(t reflect.Type, v any) (any, error) {
 		return toInt(v)
 	case bool:
 		return toBool(v)
+	case TLSVersion:
+		return TLSVersion(fmt.Sprint(v)), nil // YAML takes 1.2 for a number
 	case string:
 		return toString(v)
 	case []string:
