@@ -25,7 +25,8 @@ type Credentials struct {
 // An Authenticator decides who may connect. Wires ask it by [ListenOptions.Admit].
 type Authenticator interface {
 	// Authenticate returns the name by which the peer is to be known. An error
-	// turns the peer away; it is logged and not told to the peer. It must take
+	// turns the peer away; it is logged and not told to the peer, save for
+	// [ErrCertificateRequired]. It must take
 	// the same time for an unknown user and a wrong password, and must be safe
 	// for concurrent use.
 	Authenticate(ctx context.Context, c Credentials) (user string, err error)

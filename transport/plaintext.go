@@ -2,7 +2,7 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -19,28 +19,40 @@ import (
 // Authenticator sees it (see [Options].PlaintextPasswords). Every refusal is
 // logged. The error wraps [ErrRefused], and its [Reason] is what the peer may be
 // told: the same for all that the Authenticator refuses. It
-// wraps [ErrPlaintext], too, if that was the reason.
+// wraps [ErrPlaintext] or [ErrCertificateRequired], too, if that was the reason.
 func (o *ListenOptions) Admit(ctx context.Context, i *Info, c Credentials) (user string, err error) {
 	if o.Authenticator == nil {
 		return "", nil
 	}
 	c.TLS, c.Remote = i.TLS, i.Remote
-	refusal := errDenied
 	if c.Password != "" && !o.TakesPasswords(i) {
-		err, refusal = ErrPlaintext, errPlainPassword
+		err = ErrPlaintext
 	} else {
 		user, err = o.Authenticator.Authenticate(ctx, c)
 	}
 	if err != nil {
 		o.Logger.Warn("access refused", "wire", i.Scheme, "remote", i.Remote, "user", c.User, "err", err)
-		return "", refusal
+		return "", refusal(err)
 	}
 	return user, nil
 }
 
+// refusal is what the peer may know of why it is turned away.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, ErrPlaintext):
+		return errPlaintext
+	case errors.Is(err, ErrCertificateRequired):
+		return errNoCertificate
+	}
+	return errDenied
+}
+
 var (
 	errDenied        = WithReason(ErrRefused, "access refused; check user and password")
-	errPlainPassword = WithReason(fmt.Errorf("%w: %w", ErrRefused, ErrPlaintext), "access refused; a password is taken over TLS only")
+	errPlaintext     = WithReason(fmt.Errorf("%w: %w", ErrRefused, ErrPlaintext), "access refused; a password is taken over TLS only")
+	errNoCertificate = WithReason(fmt.Errorf("%w: %w", ErrRefused, ErrCertificateRequired),
+		"a client certificate is required; connect with TLS and one that this server trusts")
 )
 
 // TakesPasswords reports whether a peer may send a password over the connection:
@@ -53,8 +65,7 @@ func (o *ListenOptions) TakesPasswords(i *Info) bool {
 
 // mayShow returns an error if the credentials in u are not to be sent over nc.
 func mayShow(u *url.URL, nc net.Conn, o *DialOptions) error {
-	_, secured := nc.(*tls.Conn)
-	if u.User == nil || secured || o.PlaintextPasswords || onThisMachine(nc.RemoteAddr()) {
+	if u.User == nil || isTLS(nc) || o.PlaintextPasswords || onThisMachine(nc.RemoteAddr()) {
 		return nil
 	}
 	use := "use a scheme with TLS"

@@ -100,7 +100,7 @@ func (c *serverConn) meet(ctx context.Context, user, password string, peer metad
 		return refused("no virtual host %.60q here", host)
 	}
 	name, err := c.o.Admit(ctx, &c.info, transport.Credentials{User: user, Password: password, VirtualHost: host})
-	if errors.Is(err, transport.ErrPlaintext) {
+	if errors.Is(err, transport.ErrPlaintext) || errors.Is(err, transport.ErrCertificateRequired) {
 		return err
 	}
 	if err != nil {
