@@ -28,6 +28,7 @@ type stream struct {
 	people []person   // who has shown credentials
 	lanes  []*lane    // all that are open
 	quiet  bool       // no request is under way
+	served bool       // the one that is has come to the handler
 	last   bool       // to be closed when that is so
 	ended  bool
 }
@@ -51,12 +52,20 @@ func newStream(h *host, nc net.Conn) *stream {
 // turn says that requests are under way, or none is any more.
 func (s *stream) turn(quiet bool) {
 	s.mu.Lock()
-	s.quiet = quiet
+	s.quiet, s.served = quiet, false
 	now := s.last && quiet && !s.ended
 	s.mu.Unlock()
 	if now {
 		s.shut()
 	}
+}
+
+// enter says that the request under way has come whole, and is sound.
+func (s *stream) enter() {
+	s.begin()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.served = true
 }
 
 // known returns what is known of who shows an authorization, or nil.
@@ -167,9 +176,13 @@ func (s *stream) end() {
 	s.mu.Lock()
 	s.ended = true
 	lanes := slices.Clone(s.lanes)
+	err := transport.WithReason(transport.ErrClosed, "the peer closed the connection")
+	if !s.quiet && !s.served {
+		err = malformed("what the peer sent is no request of HTTP, or not a whole one")
+	}
 	s.mu.Unlock()
 	for _, l := range lanes {
-		l.fail(transport.WithReason(transport.ErrClosed, "the peer closed the connection"))
+		l.fail(err)
 	}
 	close(s.over)
 }
