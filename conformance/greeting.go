@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/url"
 
@@ -42,9 +43,12 @@ func (g greeting) Server(ctx context.Context, nc net.Conn, o *transport.ListenOp
 
 // met returns c, or closes it if the ends have not met.
 func met(c transport.Conn, err error) (transport.Conn, error) {
-	if err != nil {
-		_ = c.Close()
-		return nil, err
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	_ = c.Close()
+	if e, ok := errors.AsType[*transport.OpError](err); ok { // it is the handshake that has failed
+		err = e.Err
+	}
+	return nil, err
 }

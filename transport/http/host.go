@@ -121,9 +121,9 @@ func (h *host) serve(ctx context.Context, nc net.Conn) (*stream, error) {
 		return nil, transport.ErrClosed
 	}
 	select {
-	case h.feed <- nc:
+	case h.feed <- s.nc:
 	case <-h.closed:
-		h.gone(nc)
+		h.gone(s.nc)
 		_ = nc.Close()
 		return nil, transport.ErrClosed
 	}
