@@ -29,6 +29,7 @@ func serve(t testing.TB, o *port.Options) (addr string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
+		_ = l.Close()
 		_ = s.Shutdown(ctx)
 		<-done
 	})
