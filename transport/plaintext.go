@@ -31,7 +31,7 @@ func (o *ListenOptions) Admit(ctx context.Context, i *Info, c Credentials) (user
 		user, err = o.Authenticator.Authenticate(ctx, c)
 	}
 	if err != nil {
-		o.Logger.Warn("access refused", "wire", i.Scheme, "remote", i.Remote, "user", c.User, "err", err)
+		o.Logger.Warn("access refused", "wire", i.Scheme, "remote", i.Remote, "user", c.User[:min(len(c.User), 100)], "err", err)
 		return "", refusal(err)
 	}
 	return user, nil
