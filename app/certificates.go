@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -159,15 +158,3 @@ func readFile(name string) ([]byte, error) {
 	}
 	return os.ReadFile(name)
 }
-
-// A TLSVersion is a version of TLS: "1.2" or "1.3". Empty means 1.3.
-type TLSVersion string
-
-// number is the version on the wire.
-func (v TLSVersion) number() uint16 {
-	return cmp.Or(map[TLSVersion]uint16{"1.2": tls.VersionTLS12}[v], tls.VersionTLS13)
-}
-
-func (v TLSVersion) known() bool { return v == "" || v == "1.2" || v == "1.3" }
-
-func (v TLSVersion) unknown() error { return fmt.Errorf("expected 1.2 or 1.3, got %q", string(v)) }
