@@ -2,7 +2,6 @@ package http
 
 import (
 	"crypto/subtle"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -182,12 +181,7 @@ func (s *stream) shut() {
 }
 
 // cut closes the byte stream at once.
-func (s *stream) cut() {
-	if t, ok := s.nc.(*tls.Conn); ok { // whose Close may take 5 s
-		_ = t.NetConn().Close()
-	}
-	_ = s.nc.Close()
-}
+func (s *stream) cut() { transport.CloseNow(s.nc) }
 
 func (h *host) isClosing() bool {
 	h.mu.Lock()

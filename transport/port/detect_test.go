@@ -44,7 +44,7 @@ func TestOpeningsCutAtEveryByte(t *testing.T) {
 						synctest.Wait()
 						time.Sleep(time.Millisecond)
 						say(t, nc, o.bytes[cut:])
-						checkAnswer(t, fmt.Sprintf("cut after %d bytes", cut), nc, o.answer)
+						checkAnswer(t, fmt.Sprintf("cut after %d bytes", cut), nc, o.answered(form))
 						_ = nc.Close()
 						synctest.Wait()
 					}
@@ -64,7 +64,7 @@ func TestOpeningsByteByByte(t *testing.T) {
 					say(t, nc, o.bytes[i:i+1])
 					time.Sleep(time.Millisecond)
 				}
-				checkAnswer(t, form+" "+o.name, nc, o.answer)
+				checkAnswer(t, form+" "+o.name, nc, o.answered(form))
 				_ = nc.Close()
 			})
 		}
@@ -82,10 +82,10 @@ func TestUnknownOpenings(t *testing.T) {
 		for _, opening := range []string{
 			"x", "SSH-2.0-OpenSSH_9.2\r\n", "\x00", "GETX", "CONNECTX", "CONNECT\rx", "\n\n\nGET /", "connect\n",
 			"AMQX", "AMQP\x04", "AMQP0", "PRI * HTTP/1", "SEARCH / HTTP/1.1\r\n",
-			"\x01\x00",                                 // ZMTP 1.0
+			"\x01\x00", // ZMTP 1.0
 			"\xff\x00\x00\x00\x00\x00\x00\x00\x05\x00", // ZMTP 1.0 with a long identity
 			"\xff\xfb\x01\xff\xfd\x03\x00\x00\x00\x00", // Telnet
-			"\x16\x02", "\x80\x2e\x01\x00\x02",         // SSL 2 and what never was
+			"\x16\x02", "\x80\x2e\x01\x00\x02", // SSL 2 and what never was
 			strings.Repeat("\xfe", 100),
 		} {
 			synctest.Test(t, func(t *testing.T) {
