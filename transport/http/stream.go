@@ -212,12 +212,7 @@ func (s *stream) shut() {
 }
 
 // cut closes the byte stream at once.
-func (s *stream) cut() {
-	if t, ok := s.nc.(session); ok { // whose Close may take 5 s
-		_ = t.NetConn().Close()
-	}
-	_ = s.nc.Close()
-}
+func (s *stream) cut() { transport.CloseNow(s.nc) }
 
 func (h *host) isClosing() bool {
 	h.mu.Lock()
