@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -49,6 +50,9 @@ func init() {
 const (
 	schemeHTTP   = "http"
 	schemeSocket = "ws"
+
+	// versionTwo is the version of HTTP/2, as Info tells it.
+	versionTwo = "2.0"
 )
 
 // options returns t's options, which are never nil.
@@ -80,4 +84,28 @@ func (t Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *trans
 // invalid is the error for what cannot be said on this wire.
 func invalid(format string, args ...any) error {
 	return transport.WithReason(transport.ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// tooLarge is the error for what is over a limit.
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+// refused is the error for a peer that does not let us in.
+func refused(format string, args ...any) error {
+	return transport.WithReason(transport.ErrRefused, fmt.Sprintf(format, args...))
+}
+
+// malformed is the error for what breaks the rules of HTTP.
+func malformed(format string, args ...any) error {
+	return transport.WithReason(transport.ErrProtocol, fmt.Sprintf(format, args...))
+}
+
+// tlsOf returns the state of the TLS session below nc, or nil.
+func tlsOf(nc net.Conn) *tls.ConnectionState {
+	if t, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		state := t.ConnectionState()
+		return &state
+	}
+	return nil
 }
