@@ -17,7 +17,7 @@ import (
 // dialFeed opens a stream of Server-Sent Events.
 func dialFeed(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	l := &listener{info: transport.Info{
-		Scheme: schemeHTTP, User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), TLS: stateOf(nc),
+		Scheme: schemeHTTP, User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), TLS: tlsOf(nc),
 		Limits: o.Limits, Feed: true,
 	}}
 	l.stream = transport.NewStream(nc, schemeHTTP, &o.Options, o.Limits.HeaderBytes)
@@ -47,10 +47,7 @@ type subscription struct{ id, prefix string }
 
 // ask sends the request and reads the head of the answer.
 func (l *listener) ask(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) error {
-	query := u.Query()
-	query.Del("format")
-	target := url.URL{Scheme: schemeHTTP, Host: u.Host, Path: cmp.Or(u.Path, "/"), RawPath: u.RawPath, RawQuery: query.Encode()}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+u.Host+target(u), http.NoBody)
 	if err != nil {
 		return invalid("%v", err)
 	}

@@ -33,8 +33,8 @@ const (
 	// longestControl is the most bytes in the payload of a control frame (section
 	// 5.5).
 	longestControl = 125
-	// onWord is how much memory a fragment gets on the peer's word alone.
-	onWord = 64 << 10
+	// onFragment is how much memory a fragment gets on the peer's word alone.
+	onFragment = 64 << 10
 	// emptyFragments is how many fragments of a message may be empty.
 	emptyFragments = 1000
 )
@@ -235,7 +235,7 @@ func (r *frameReader) begin(h frameHead) error {
 // no more than a large one, and little on the peer's word.
 func (r *frameReader) makeRoom(n int) {
 	if cap(r.body)-len(r.body) < n {
-		r.body = slices.Grow(r.body, max(min(n, onWord), min(len(r.body), r.most(r.kind)-len(r.body))))
+		r.body = slices.Grow(r.body, max(min(n, onFragment), min(len(r.body), r.most(r.kind)-len(r.body))))
 	}
 }
 

@@ -5,13 +5,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,9 +20,6 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// software is the name that this end gives itself.
-const software = "polyport"
-
 // beatHeader says, between ends of ours, how often an end offers and asks for signs
 // of life, in milliseconds; 0 means never.
 const beatHeader = "Polyport-Heartbeat"
@@ -31,21 +27,12 @@ const beatHeader = "Polyport-Heartbeat"
 // openSocket makes a WebSocket of the request's connection. info is that of the
 // conversation, with User set and Scheme "http"; it is openSocket's to change.
 func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transport.Info) {
-	to := destinationOf(r.URL)
-	switch {
-	case !slices.Contains(h.o.Destinations, to):
-		refuse(w, http.StatusNotFound, "There is no such destination here.")
-		return
-	case !h.own.admits(r, info.User != ""):
-		refuse(w, http.StatusForbidden, "Pages of other origins may not open a WebSocket here.")
-		return
-	}
 	theirs, ours := beatOf(r.Header)
 	if ours {
 		setBeat(w.Header(), h.o.Heartbeat)
 	}
 	taken := &taking{ResponseWriter: w}
-	// Origins have been judged. Without extensions there is no compression: it
+	// The page has been judged. Without extensions there is no compression: it
 	// would hold memory for each connection, and let a peer's few bytes become many.
 	c, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
 		Subprotocols: []string{ownProtocol, plainProtocol}, InsecureSkipVerify: true, //nolint:gosec // of the origin, not of TLS
@@ -54,10 +41,10 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 		h.o.Logger.Info("WebSocket refused", "remote", r.RemoteAddr, "err", err)
 		return
 	}
-	info.Peer = cmp.Or(info.Peer, r.UserAgent())
+	info.Lockstep = false
 	s := newSocket(taken.nc, info, &h.o.Options)
 	s.stream.Reader.Unread(taken.ahead)
-	s.frames.masked, s.served, s.to, s.bye = true, h.o.Destinations, to, websocket.StatusGoingAway
+	s.frames.masked, s.served, s.to, s.bye = true, h.o.Destinations, h.doors.paths[r.URL.Path], websocket.StatusGoingAway
 	s.agree(c.Subprotocol(), theirs, &h.o.Options)
 	h.ready(s)
 }
@@ -65,23 +52,6 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 // destinationOf returns the destination that the path of a URL names.
 func destinationOf(u *url.URL) string {
 	return cmp.Or(strings.Trim(u.Path, "/"), transport.DefaultDestination)
-}
-
-// admits reports whether a page, if a page asks at all, may open a WebSocket
-// (RFC 6455, section 10.2): one that the server's own host served, or one of the
-// Origins. That every page may does not go for what a user's credentials open.
-func (o *Options) admits(r *http.Request, known bool) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil {
-		return false
-	}
-	return u.Host != "" && strings.EqualFold(u.Host, r.Host) ||
-		slices.ContainsFunc(o.Origins, func(one string) bool { return strings.EqualFold(one, origin) }) ||
-		slices.Contains(o.Origins, "*") && !known
 }
 
 // taking lets websocket.Accept answer, and takes the connection in its place.
@@ -116,7 +86,7 @@ func (nowhere) Close() error                { return nil }
 
 // dialSocket opens a WebSocket.
 func dialSocket(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
-	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: stateOf(nc)}, &o.Options)
+	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: tlsOf(nc)}, &o.Options)
 	s.masks, s.to, s.bye = true, destinationOf(u), websocket.StatusNormalClosure
 	if err := s.upgrade(ctx, nc, u, o); err != nil {
 		s.stream.Fail(err)
@@ -130,8 +100,7 @@ func (s *socket) upgrade(ctx context.Context, nc net.Conn, u *url.URL, o *transp
 	asks := &asking{nc: nc, in: s.stream.Reader, most: o.Limits.HeaderBytes}
 	headers := requestHeaders(u)
 	setBeat(headers, o.Heartbeat)
-	target := url.URL{Scheme: "ws", Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-	c, answer, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: asks, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		HTTPHeader: headers, Host: hostHeader(u, o), Subprotocols: []string{ownProtocol, plainProtocol},
 	})
@@ -187,22 +156,21 @@ func writeRequest(w io.Writer, r *http.Request) error {
 func readResponse(in *transport.Reader, r *http.Request, most int) (*http.Response, error) {
 	for {
 		buf := in.Buffered()
-		end := bytes.Index(buf, []byte("\r\n\r\n"))
+		end := headLen(buf)
 		switch {
-		case !strings.HasPrefix("HTTP/1.", string(buf[:min(len(buf), len("HTTP/1."))])): //nolint:gocritic // the buffer may be the shorter one
-			return nil, malformed("expected an answer of HTTP/1.1, got %.20q", buf)
-		case end > most || end < 0 && len(buf) > most:
-			return nil, tooLarge("the header of the answer has more than %d bytes", most)
-		case end < 0:
+		case !couldBeHTTP(buf):
+			return nil, notHTTP(buf)
+		case end > most, end == 0 && len(buf) > most:
+			return nil, tooLarge("the head of the answer has more than %d bytes", most)
+		case end == 0:
 			if err := in.Fill(); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		end += len("\r\n\r\n")
 		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(buf[:end])), r)
 		if err != nil {
-			return nil, malformed("the header of the answer makes no sense: %v", err)
+			return nil, malformed("the head of the answer makes no sense: %v", err)
 		}
 		in.Discard(end)
 		if answer.StatusCode >= 100 && answer.StatusCode < 200 && answer.StatusCode != http.StatusSwitchingProtocols {
@@ -215,15 +183,12 @@ func readResponse(in *transport.Reader, r *http.Request, most int) (*http.Respon
 
 // refusal makes an error of an answer that is none of success.
 func refusal(answer *http.Response) error {
-	text := "the server answered " + strconv.Itoa(answer.StatusCode) + " " + http.StatusText(answer.StatusCode)
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-	if why := strings.TrimSpace(string(body)); why != "" && strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
-		text += ": " + why
-	}
+	r := response{status: answer.StatusCode, contentType: answer.Header.Get("Content-Type")}
+	r.body, _ = io.ReadAll(io.LimitReader(answer.Body, enough))
 	if to := answer.Header.Get("Location"); to != "" {
-		text += "; it points to " + strconv.Quote(to[:min(len(to), 200)])
+		r.body = fmt.Appendf(r.body, " It points to %.200q.", to)
 	}
-	return refused("%s", text)
+	return r.failure()
 }
 
 // requestHeaders returns those of a request by u, with its credentials (RFC 7617).
@@ -253,14 +218,4 @@ func beatOf(h http.Header) (beat time.Duration, ours bool) {
 		return -1, false
 	}
 	return time.Duration(n) * time.Millisecond, true
-}
-
-// stateOf returns the state of the TLS session of nc, or nil without TLS.
-func stateOf(nc net.Conn) *tls.ConnectionState {
-	t, ok := nc.(interface{ ConnectionState() tls.ConnectionState })
-	if !ok {
-		return nil
-	}
-	state := t.ConnectionState()
-	return &state
 }
