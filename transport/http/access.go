@@ -118,8 +118,8 @@ func (h *host) identify(w http.ResponseWriter, r *http.Request, s *stream) *tran
 		return s.meet(r, authorization, name)
 	}
 	h.o.Logger.Warn("access refused", "remote", s.nc.RemoteAddr(), "user", brief(user), "err", err)
-	if errors.Is(err, errNoCertificate) {
-		refuse(w, http.StatusForbidden, "A client certificate is needed here. Connect with TLS, and give one.")
+	if errors.Is(err, transport.ErrCertificateRequired) {
+		refuse(w, http.StatusForbidden, transport.Reason(transport.Refusal(err, "")))
 		return nil
 	}
 	if authorization != "" { // a guess costs a connection
@@ -129,6 +129,3 @@ func (h *host) identify(w http.ResponseWriter, r *http.Request, s *stream) *tran
 	refuse(w, http.StatusUnauthorized, "User and password are needed here, and these are not the right ones.")
 	return nil
 }
-
-// errNoCertificate is the refusal of one who has shown no certificate.
-var errNoCertificate = errors.New("http: no client certificate")

@@ -28,7 +28,7 @@ func newAsker(nc net.Conn, u *url.URL, o *transport.DialOptions, translate trans
 		to: cmp.Or(strings.TrimPrefix(u.Path, "/"), transport.DefaultDestination), target: target(u), translate: translate,
 		info: transport.Info{
 			Scheme: schemeHTTP, Version: "1.1", User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
-			TLS: tlsOf(nc), Limits: o.Limits, Lockstep: true, Headers: true,
+			TLS: transport.TLSState(nc), Limits: o.Limits, Lockstep: true, Headers: true,
 		},
 	}
 	c.common = "Host: " + host + "\r\nAccept: " + accepts(translate) + "\r\nUser-Agent: " + software + "\r\n"
@@ -127,7 +127,7 @@ func (c *client) Send(ctx context.Context, m *transport.Message) error {
 			return c.notSent(err)
 		}
 	}
-	size := len(target) + len(c.common) + len(kind) + len(body) + 128
+	size := len(target) + len(c.common) + len(kind) + len(body) + len(m.Subject) + 160
 	for _, h := range m.Headers {
 		size += len(h.Name) + len(h.Value) + 4
 	}
@@ -137,6 +137,9 @@ func (c *client) Send(ctx context.Context, m *transport.Message) error {
 		dst = append(dst, c.common...)
 		dst = append(append(append(dst, "Content-Type: "...), kind...), "\r\nContent-Length: "...)
 		dst = append(strconv.AppendInt(dst, int64(len(body)), 10), "\r\n"...)
+		if m.Subject != "" {
+			dst = append(append(append(dst, subjectField+": "...), m.Subject...), "\r\n"...)
+		}
 		for _, h := range m.Headers {
 			dst = append(append(append(append(dst, h.Name...), ": "...), h.Value...), "\r\n"...)
 		}
@@ -213,7 +216,7 @@ func (c *client) cut(err error) error {
 
 // message makes a message of a response, or says why there is none.
 func (c *client) message(r *response) (*transport.Message, error) {
-	m := &transport.Message{ContentType: r.contentType, Headers: r.headers, Body: r.body}
+	m := &transport.Message{ContentType: r.contentType, Subject: r.subject, Headers: r.headers, Body: r.body}
 	switch {
 	case r.status == statusNoContent, r.status == statusAccepted && len(r.body) == 0:
 		m.Body = nil

@@ -13,6 +13,9 @@ import (
 // name in lower case. Those of HTTP itself, of the byte stream, of browsers and of
 // who the peer is are none of a message's.
 
+// subjectField is the field that holds the subject of a message.
+const subjectField = "Polyport-Subject"
+
 // isOurs reports whether the field of that name, in lower case, belongs to HTTP
 // and not to messages.
 func isOurs(name string) bool {
@@ -21,7 +24,8 @@ func isOurs(name string) bool {
 		"authorization", "proxy-authorization", "proxy-authenticate", "www-authenticate", "cookie", "set-cookie",
 		"date", "server", "user-agent", "from", "age", "allow", "cache-control", "expires", "pragma", "vary", "via", "warning",
 		"origin", "referer", "dnt", "priority", "upgrade-insecure-requests", "x-content-type-options",
-		"last-modified", "etag", "location", "retry-after", "range", "http2-settings", "alt-svc", "strict-transport-security":
+		"last-modified", "etag", "location", "retry-after", "range", "http2-settings", "alt-svc", "strict-transport-security",
+		"polyport-subject":
 		return true
 	}
 	for _, family := range [...]string{"accept", "content-", "access-control-", "if-", "sec-"} {
@@ -43,6 +47,8 @@ func checkFields(m *transport.Message, limits transport.Limits) error {
 		return tooLarge("the message has %d headers, the limit is %d", len(m.Headers), limits.Headers)
 	case size > limits.HeaderBytes:
 		return tooLarge("the headers have %d bytes, the limit is %d", size, limits.HeaderBytes)
+	case !isValue(m.Subject):
+		return invalid("the subject %.60q has characters that no field of HTTP can have", m.Subject)
 	case !isValue(m.ContentType):
 		return invalid("the content type %.60q has characters that no field of HTTP can have", m.ContentType)
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	// idleTimeout is how long a byte stream may wait for its next request.
 	idleTimeout = 2 * time.Minute
+	// headTimeout is how long the head of a request may take.
+	headTimeout = 5 * time.Second
 	// streams is how many requests an HTTP/2 peer may have under way at once.
 	streams = 100
 )
@@ -63,7 +65,7 @@ func (h *host) newServer() *http.Server {
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: streams, WriteByteTimeout: h.o.WriteStall},
-		ReadHeaderTimeout:            h.o.HandshakeTimeout,
+		ReadHeaderTimeout:            min(headTimeout, h.o.FrameTimeout),
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               h.o.Limits.HeaderBytes,
 		ErrorLog:                     slog.NewLogLogger(h.o.Logger.Handler(), slog.LevelDebug),
@@ -119,9 +121,9 @@ func (h *host) serve(ctx context.Context, nc net.Conn) (*stream, error) {
 		return nil, transport.ErrClosed
 	}
 	select {
-	case h.feed <- nc:
+	case h.feed <- s.nc:
 	case <-h.closed:
-		h.gone(nc)
+		h.gone(s.nc)
 		_ = nc.Close()
 		return nil, transport.ErrClosed
 	}

@@ -2,7 +2,6 @@ package http
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -99,13 +98,4 @@ func refused(format string, args ...any) error {
 // malformed is the error for what breaks the rules of HTTP.
 func malformed(format string, args ...any) error {
 	return transport.WithReason(transport.ErrProtocol, fmt.Sprintf(format, args...))
-}
-
-// tlsOf returns the state of the TLS session below nc, or nil.
-func tlsOf(nc net.Conn) *tls.ConnectionState {
-	if t, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		state := t.ConnectionState()
-		return &state
-	}
-	return nil
 }

@@ -101,7 +101,7 @@ func (l *lane) Send(_ context.Context, m *transport.Message) error {
 	}
 	l.open = false
 	l.answer <- &transport.Message{
-		ContentType: m.ContentType, Headers: slices.Clone(m.Headers), Body: slices.Clone(m.Body),
+		ContentType: m.ContentType, Subject: m.Subject, Headers: slices.Clone(m.Headers), Body: slices.Clone(m.Body),
 	}
 	return nil
 }
@@ -140,16 +140,21 @@ func (l *lane) Recv(ctx context.Context) (*transport.Message, error) {
 // Close ends the conversation, when the answer that Send took is written. Over
 // HTTP/1.1 it closes the byte stream, which carries no other.
 func (l *lane) Close() error {
+	l.fail(transport.ErrClosed)
 	linger := time.NewTimer(l.stream.host.o.Linger)
 	defer linger.Stop()
-	l.fail(transport.ErrClosed)
+	if l.info.Version != versionTwo {
+		select {
+		case <-l.stream.over:
+		case <-linger.C:
+			l.stream.cut()
+		}
+		return nil
+	}
 	select {
 	case l.under <- struct{}{}: // nothing is under way
 		<-l.under
 	case <-linger.C:
-		if l.info.Version != versionTwo {
-			l.stream.cut()
-		}
 	}
 	return nil
 }

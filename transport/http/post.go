@@ -52,6 +52,7 @@ func (h *host) message(w http.ResponseWriter, r *http.Request) (m *transport.Mes
 		return nil, false
 	}
 	m, body := transport.NewMessage(int(max(r.ContentLength, 0)))
+	m.Subject = r.Header.Get(subjectField)
 	m.To, m.Headers = h.doors.paths[r.URL.Path], headersOf(r.Header)
 	if r.ContentLength == 0 {
 		return m, true
@@ -150,6 +151,9 @@ func (h *host) exchange(w http.ResponseWriter, r *http.Request, info *transport.
 // answer writes a message as the response. An empty one is no content.
 func (h *host) answer(w http.ResponseWriter, r *http.Request, m *transport.Message) {
 	fields := w.Header()
+	if m.Subject != "" {
+		fields.Set(subjectField, m.Subject)
+	}
 	for _, f := range m.Headers {
 		if fields[http.CanonicalHeaderKey(f.Name)] == nil {
 			fields.Set(f.Name, f.Value)

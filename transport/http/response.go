@@ -29,6 +29,7 @@ type response struct {
 	status      int
 	reason      string // the server's phrase
 	contentType string
+	subject     string
 	headers     []transport.Header
 	last        bool // the server closes the connection after it
 	whole       bool
@@ -144,7 +145,11 @@ func (r *response) takeBody(in *transport.Reader) (more bool, err error) {
 		}
 		n := int(min(int64(len(b)), r.left))
 		room := r.limits.Message - len(r.body)
+		if n > room && !r.failed() {
+			return false, r.overLimit()
+		}
 		if n > room {
+			r.body = append(r.body, b[:room]...)
 			return false, r.overLimit()
 		}
 		r.grow(n)
@@ -281,6 +286,8 @@ func (r *response) field(line string, f *framing) error {
 	switch name = strings.ToLower(name); name {
 	case "content-type":
 		r.contentType = value
+	case "polyport-subject":
+		r.subject = value
 	case "content-length":
 		n, err := strconv.ParseUint(value, 10, 63)
 		if err != nil || f.length >= 0 && f.length != int64(n) { //nolint:gosec // 63 bits

@@ -15,7 +15,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "This connection is not known here.")
 		return
 	}
-	s.begin()
+	s.enter()
 	if !h.admits(w, r) {
 		return
 	}

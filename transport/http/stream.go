@@ -2,12 +2,12 @@ package http
 
 import (
 	"crypto/subtle"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -23,11 +23,13 @@ type stream struct {
 	begun chan struct{} // closed when the first request is there
 	begin func()
 	over  chan struct{} // closed when the http.Server is done with it
+	heard atomic.Bool   // bytes have come since the last request began or ended
 
 	mu     sync.Mutex // protects the fields below
 	people []person   // who has shown credentials
 	lanes  []*lane    // all that are open
 	quiet  bool       // no request is under way
+	served bool       // the one that is has come to the handler
 	last   bool       // to be closed when that is so
 	ended  bool
 }
@@ -43,7 +45,8 @@ type person struct {
 const most = 8
 
 func newStream(h *host, nc net.Conn) *stream {
-	s := &stream{host: h, nc: nc, begun: make(chan struct{}), over: make(chan struct{}), quiet: true}
+	s := &stream{host: h, begun: make(chan struct{}), over: make(chan struct{}), quiet: true}
+	s.nc = listen(nc, &s.heard)
 	s.begin = sync.OnceFunc(func() { close(s.begun) })
 	return s
 }
@@ -51,12 +54,21 @@ func newStream(h *host, nc net.Conn) *stream {
 // turn says that requests are under way, or none is any more.
 func (s *stream) turn(quiet bool) {
 	s.mu.Lock()
-	s.quiet = quiet
+	s.quiet, s.served = quiet, false
+	s.heard.Store(false)
 	now := s.last && quiet && !s.ended
 	s.mu.Unlock()
 	if now {
 		s.shut()
 	}
+}
+
+// enter says that the request under way has come whole, and is sound.
+func (s *stream) enter() {
+	s.begin()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.served = true
 }
 
 // known returns what is known of who shows an authorization, or nil.
@@ -167,9 +179,13 @@ func (s *stream) end() {
 	s.mu.Lock()
 	s.ended = true
 	lanes := slices.Clone(s.lanes)
+	err := transport.WithReason(transport.ErrClosed, "the peer closed the connection")
+	if s.quiet && s.heard.Load() || !s.quiet && !s.served {
+		err = malformed("what the peer sent is no request of HTTP, or not a whole one")
+	}
 	s.mu.Unlock()
 	for _, l := range lanes {
-		l.fail(transport.WithReason(transport.ErrClosed, "the peer closed the connection"))
+		l.fail(err)
 	}
 	close(s.over)
 }
@@ -183,7 +199,7 @@ func (s *stream) shut() {
 
 // cut closes the byte stream at once.
 func (s *stream) cut() {
-	if t, ok := s.nc.(*tls.Conn); ok { // whose Close may take 5 s
+	if t, ok := s.nc.(session); ok { // whose Close may take 5 s
 		_ = t.NetConn().Close()
 	}
 	_ = s.nc.Close()
