@@ -17,7 +17,7 @@ import (
 // dialFeed opens a stream of Server-Sent Events.
 func dialFeed(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	l := &listener{info: transport.Info{
-		Scheme: schemeHTTP, User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), TLS: tlsOf(nc),
+		Scheme: schemeHTTP, User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), TLS: transport.TLSState(nc),
 		Limits: o.Limits, Feed: true,
 	}}
 	l.stream = transport.NewStream(nc, schemeHTTP, &o.Options, o.Limits.HeaderBytes)

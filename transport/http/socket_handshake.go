@@ -43,9 +43,12 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 	}
 	info.Lockstep = false
 	s := newSocket(taken.nc, info, &h.o.Options)
-	s.stream.Reader.Unread(taken.ahead)
+	if len(taken.ahead) > 0 {
+		s.stream.Reader.Unread(taken.ahead)
+	}
 	s.frames.masked, s.served, s.to, s.bye = true, h.o.Destinations, h.doors.paths[r.URL.Path], websocket.StatusGoingAway
 	s.agree(c.Subprotocol(), theirs, &h.o.Options)
+	_ = c.CloseNow() // what the library holds
 	h.ready(s)
 }
 
@@ -86,7 +89,7 @@ func (nowhere) Close() error                { return nil }
 
 // dialSocket opens a WebSocket.
 func dialSocket(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
-	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: tlsOf(nc)}, &o.Options)
+	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: transport.TLSState(nc)}, &o.Options)
 	s.masks, s.to, s.bye = true, destinationOf(u), websocket.StatusNormalClosure
 	if err := s.upgrade(ctx, nc, u, o); err != nil {
 		s.stream.Fail(err)
@@ -117,6 +120,7 @@ func (s *socket) upgrade(ctx context.Context, nc net.Conn, u *url.URL, o *transp
 	s.info.Peer = answer.Header.Get("Server")
 	theirs, _ := beatOf(answer.Header)
 	s.agree(c.Subprotocol(), theirs, &o.Options)
+	_ = c.CloseNow() // what the library holds
 	return nil
 }
 
