@@ -27,6 +27,11 @@ const beatHeader = "Polyport-Heartbeat"
 // openSocket makes a WebSocket of the request's connection. info is that of the
 // conversation, with User set and Scheme "http"; it is openSocket's to change.
 func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transport.Info) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusBadRequest, "A request for a WebSocket has no body.")
+		return
+	}
 	theirs, ours := beatOf(r.Header)
 	if ours {
 		setBeat(w.Header(), h.o.Heartbeat)
