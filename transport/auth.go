@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
+	"errors"
 	"maps"
 )
 
@@ -22,10 +23,21 @@ type Credentials struct {
 // An Authenticator decides who may connect.
 type Authenticator interface {
 	// Authenticate returns the name by which the peer is to be known. An error
-	// turns the peer away; it is logged and not told to the peer. It must take
+	// turns the peer away; it is logged and not told to the peer, save for
+	// [ErrCertificateRequired]. It must take
 	// the same time for an unknown user and a wrong password, and must be safe
 	// for concurrent use.
 	Authenticate(ctx context.Context, c Credentials) (user string, err error)
+}
+
+// Refusal is the error with which a wire turns away a peer because of what an
+// [Authenticator] said. Its [Reason] is for the peer: hint, or what
+// [ErrCertificateRequired] has to say.
+func Refusal(err error, hint string) error {
+	if errors.Is(err, ErrCertificateRequired) {
+		hint = "a client certificate is required; connect with TLS and one that this server trusts"
+	}
+	return WithReason(ErrRefused, hint)
 }
 
 // Users returns an Authenticator that knows the given users by their passwords.

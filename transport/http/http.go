@@ -49,6 +49,9 @@ func init() {
 const (
 	schemeHTTP   = "http"
 	schemeSocket = "ws"
+
+	// versionTwo is the version of HTTP/2, as Info tells it.
+	versionTwo = "2.0"
 )
 
 // options returns t's options, which are never nil.
@@ -80,4 +83,19 @@ func (t Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *trans
 // invalid is the error for what cannot be said on this wire.
 func invalid(format string, args ...any) error {
 	return transport.WithReason(transport.ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// tooLarge is the error for what is over a limit.
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+// refused is the error for a peer that does not let us in.
+func refused(format string, args ...any) error {
+	return transport.WithReason(transport.ErrRefused, fmt.Sprintf(format, args...))
+}
+
+// malformed is the error for what breaks the rules of HTTP.
+func malformed(format string, args ...any) error {
+	return transport.WithReason(transport.ErrProtocol, fmt.Sprintf(format, args...))
 }

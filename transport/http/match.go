@@ -26,3 +26,6 @@ func (Transport) Match(prefix []byte) transport.Verdict {
 	}
 	return verdict
 }
+
+// Protocols returns the names of HTTP in ALPN.
+func (Transport) Protocols() []string { return []string{"h2", "http/1.1"} }

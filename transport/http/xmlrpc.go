@@ -6,8 +6,8 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// serveXML answers a call of XML-RPC: it takes the body by h.body, has the call
-// answered as JSON-RPC by h.exchange, and writes the answer as XML.
+// serveXML answers a call of XML-RPC: it takes the body by h.message, has the call
+// answered as JSON-RPC by h.exchange, and writes the answer as XML by h.write.
 func (h *host) serveXML(w http.ResponseWriter, _ *http.Request, _ *transport.Info) {
 	refuse(w, http.StatusNotImplemented, "XML-RPC is not served here.")
 }

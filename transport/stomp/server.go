@@ -124,7 +124,7 @@ func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
 	})
 	if err != nil {
 		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", login, "err", err)
-		return transport.WithReason(transport.ErrRefused, "access refused; check login and passcode")
+		return transport.Refusal(err, "access refused; check login and passcode")
 	}
 	c.info.User = user
 	return nil

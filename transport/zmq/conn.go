@@ -2,7 +2,6 @@ package zmq
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -34,11 +33,8 @@ type conn struct {
 func newConn(nc net.Conn, o *transport.Options) *conn {
 	c := &conn{info: transport.Info{
 		Scheme: scheme, Version: version, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
+		TLS: transport.TLSState(nc),
 	}}
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		c.info.TLS = &state
-	}
 	c.stream = transport.NewStream(nc, scheme, o, max(o.Limits.HeaderBytes, handshakeCommand)+longestHead)
 	c.frames = frameReader{stream: c.stream, limits: o.Limits}
 	c.arrange = c.unpack

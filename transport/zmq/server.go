@@ -2,6 +2,7 @@ package zmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -106,6 +107,9 @@ func (c *serverConn) meet(ctx context.Context, user, password string, peer metad
 	})
 	if err != nil {
 		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", user, "err", err)
+		if errors.Is(err, transport.ErrCertificateRequired) {
+			return transport.Refusal(err, "")
+		}
 		return errDenied
 	}
 	c.info.User = name

@@ -1,0 +1,2 @@
+// Package port serves many wires on one listening port.
+package port
