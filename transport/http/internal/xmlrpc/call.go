@@ -13,6 +13,10 @@ const (
 	discover    = "rpc.discover"
 )
 
+// tagParams is the only member of the only param, a struct, if that holds params by
+// name.
+const tagParams = "$params"
+
 // A Call is a methodCall as a message of JSON-RPC.
 type Call struct {
 	// Message is a request, or for system.multicall a batch of requests. It is
@@ -93,8 +97,8 @@ func (s *scanner) callParams(dst []byte, bare bool) ([]byte, error) {
 		if dst, err = s.params(dst); err != nil {
 			return dst, err
 		}
-		if !bare && string(dst[n:]) == "[]" { // a method may want an object that it can do without
-			dst = dst[:start]
+		if !bare {
+			dst = byName(dst, start, n)
 		}
 		if err := s.tag(); err != nil {
 			return dst, err
@@ -104,6 +108,34 @@ func (s *scanner) callParams(dst []byte, bare bool) ([]byte, error) {
 		return dst, err
 	}
 	return dst, s.ends()
+}
+
+// byName takes params for params by name, or for none, that dst has from n on as
+// an array, and from start on with the name of the member.
+func byName(dst []byte, start, n int) []byte {
+	params := dst[n:]
+	if string(params) == "[]" { // a method may want an object that it can do without
+		return dst[:start]
+	}
+	if !bytes.HasPrefix(params, []byte(`[{"`+tagParams+`":{`)) {
+		return dst
+	}
+	var names []byte
+	if elements(params, func(one []byte) error {
+		if names != nil {
+			return errNoObject
+		}
+		return members(one, func(_ string, v []byte) error {
+			if names != nil {
+				return errNoObject
+			}
+			names = v
+			return nil
+		})
+	}) != nil {
+		return dst
+	}
+	return append(dst[:n], names...)
 }
 
 func appendRequestHead(dst []byte, method string) []byte {

@@ -25,6 +25,13 @@
 // characters above all, and numbers that a double has not are errors, never
 // replaced; in the text of a fault they are.
 //
+// # Params
+//
+// Params are by position. A param that is alone, and a struct with the only member
+// $params, a struct, holds params by name; a request with params by name becomes a
+// call with one param, a struct without that wrapping, as servers of XML-RPC expect
+// it. A call without params is a request without, too.
+//
 // # Hostile documents
 //
 // Documents are read token by token by encoding/xml, along the grammar of XML-RPC:

@@ -203,6 +203,18 @@ func TestReadCall(t *testing.T) {
 			"two params", "<methodCall><methodName>a</methodName><params><param><value>1</value></param><param><value/></param></params></methodCall>",
 			`{"jsonrpc":"2.0","method":"a","params":["1",""],"id":1}`,
 		},
+		{"by name", namedCall(`<member><name>$params</name><value><struct><member><name>b</name><value><i4>1</i4></value></member></struct></value></member>`), `{"jsonrpc":"2.0","method":"a","params":{"b":1},"id":1}`},
+		{"by no name", namedCall(`<member><name>$params</name><value><struct/></value></member>`), `{"jsonrpc":"2.0","method":"a","params":{},"id":1}`},
+		{"a struct by position", namedCall(`<member><name>b</name><value><i4>1</i4></value></member>`), `{"jsonrpc":"2.0","method":"a","params":[{"b":1}],"id":1}`},
+		{
+			"not by name: not alone", namedCall(strings.Repeat(`<member><name>$params</name><value><struct/></value></member>`, 2)),
+			`{"jsonrpc":"2.0","method":"a","params":[{"$params":{},"$params":{}}],"id":1}`,
+		},
+		{"not by name: no struct", namedCall(`<member><name>$params</name><value>b</value></member>`), `{"jsonrpc":"2.0","method":"a","params":[{"$params":"b"}],"id":1}`},
+		{
+			"not by name: another param", strings.Replace(namedCall(`<member><name>$params</name><value><struct/></value></member>`), "</params>", "<param><value><struct/></value></param></params>", 1),
+			`{"jsonrpc":"2.0","method":"a","params":[{"$params":{}},{}],"id":1}`,
+		},
 		{"list of methods", "<methodCall><methodName>system.listMethods</methodName></methodCall>", `{"jsonrpc":"2.0","method":"rpc.discover","id":1}`},
 		{
 			"multicall", multicall(`<member><name>methodName</name><value>a</value></member><member><name>params</name><value><array><data><value><i4>1</i4></value></data></array></value></member>`,
@@ -229,6 +241,11 @@ func TestReadCall(t *testing.T) {
 			t.Errorf("ReadCall(%s) = %d %s, want %d", doc, code, got, xmlrpc.CodeParams)
 		}
 	}
+}
+
+// namedCall has a struct for its only param.
+func namedCall(members string) string {
+	return "<methodCall><methodName>a</methodName><params><param><value><struct>" + members + "</struct></value></param></params></methodCall>"
 }
 
 func multicall(structs ...string) string {
