@@ -77,7 +77,7 @@ func postXML(t *testing.T, url, doc string, header ...string) (int, string) {
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	client := nethttp.Client{Transport: &nethttp.Transport{DisableKeepAlives: true}}
+	client := nethttp.Client{Transport: &nethttp.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}}
 	got, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func postXML(t *testing.T, url, doc string, header ...string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kind := got.Header.Get("Content-Type"); got.StatusCode == nethttp.StatusOK && kind != "text/xml" {
+	if kind := got.Header.Get("Content-Type"); got.StatusCode == nethttp.StatusOK && kind != "text/xml" && r.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("the answer is %q, want text/xml", kind)
 	}
 	return got.StatusCode, string(body)
@@ -151,7 +151,7 @@ func TestXMLSwitchedOff(t *testing.T) {
 	if status, body := postXML(t, url, xmlCall("Math.Sum", "<i4>1</i4>")); status != nethttp.StatusUnsupportedMediaType || !strings.Contains(body, "switched off") {
 		t.Errorf("POST = %d %s, want 415 and why", status, body)
 	}
-	if status, body := postXML(t, url, `{"jsonrpc":"2.0","method":"Math.Sum","params":[1],"id":1}`, "Content-Type", "application/json"); status != 200 && status != 415 || !strings.Contains(body, `"result":1`) {
+	if status, body := postXML(t, url, `{"jsonrpc":"2.0","method":"Math.Sum","params":[1],"id":1}`, "Content-Type", "application/json"); status != 200 || !strings.Contains(body, `"result":1`) {
 		t.Errorf("POST of JSON = %d %s, want the sum", status, body)
 	}
 }
@@ -182,8 +182,8 @@ func TestXMLHostile(t *testing.T) {
 	}{
 		{"billion laughs", url, laughs + "]>" + xmlCall("Echo", "&lol9;"), nil, 200, "-32600"},
 		{"10^6 deep", url, "<methodCall><methodName>Echo</methodName><params><param>" + strings.Repeat("<value><array><data>", million), nil, 200, "500 deep"},
-		{"10^6 members", url, xmlCall("Math.Sum", "<struct>"+strings.Repeat("<member><name/><value/></member>", million)+"</struct>"), nil, 200, "-32602"},
-		{"10^6 members over the limit", narrow, xmlCall("Echo", "<struct>"+strings.Repeat("<member><name/><value/></member>", million)+"</struct>"), nil, 413, "4194304"},
+		{"as many members as fit", narrow, xmlCall("Math.Sum", "<struct>"+strings.Repeat("<member><name/><value/></member>", million/8)+"</struct>"), nil, 200, "-32602"},
+		{"10^6 members over the limit", narrow, xmlCall("Echo", "<struct>"+strings.Repeat("<member><name/><value/></member>", million)+"</struct>"), []string{"Expect", "100-continue"}, 413, "4194304"},
 		{"10^6 attributes", url, "<methodCall " + strings.Repeat("a='' ", million) + "/>", nil, 200, "1024"},
 		{"an entity of a file", url, `<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]>` + xmlCall("Echo", "&a;"), nil, 200, "document types"},
 		{"a gzip bomb", url, bomb.String(), []string{"Content-Encoding", "gzip"}, 415, "compressed"},
