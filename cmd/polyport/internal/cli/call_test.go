@@ -146,7 +146,7 @@ func TestNoAnswer(t *testing.T) {
 		want []string
 	}{
 		{"nobody listens", []string{"call", "stomp://" + closed, "Echo", "[]"}, []string{notSent, "connection refused", "polyport serve --listen " + closed}},
-		{"nobody listens with TLS", []string{"ping", "stomps://" + closed}, []string{"connection refused", "polyport serve --listen stomps://" + closed + " --cert"}},
+		{"nobody listens with TLS", []string{"ping", "stomps://" + closed}, []string{"connection refused", "polyport serve --listen " + closed + " --cert"}},
 		{"nobody listens in memory", []string{"ping", "mem://nobody"}, []string{"connection refused", "--listen mem://nobody"}},
 		{"an address that cannot be dialed", []string{"ping", "stomp://255.255.255.255:7070"}, []string{notSent}},
 		{"unknown host", []string{"notify", "stomp://no-such-host.invalid", "Echo"}, []string{notSent, "cannot find the host no-such-host.invalid"}},

@@ -114,11 +114,11 @@ func (e unansweredError) tlsCause(c *common) (what, advice string) {
 	switch {
 	case !ok:
 		return "", ""
-	case alert == "certificate required":
+	case strings.HasPrefix(alert, "certificate required"):
 		return e.certificate(c, "required")
 	case strings.Contains(alert, "certificate"):
 		return e.certificate(c, alert)
-	case alert == "protocol version not supported":
+	case strings.HasPrefix(alert, "protocol version not supported"):
 		return "the server has no version of TLS that is spoken here, which is 1.3", ""
 	}
 	return "the server ended the TLS handshake: " + alert, ""
