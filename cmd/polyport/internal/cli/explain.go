@@ -88,6 +88,9 @@ func (e unansweredError) certificate(c *common, complaint string) (what, advice 
 	case c.Cert != "" && complaint != "required":
 		return "the server does not accept the certificate of --cert: " + complaint,
 			"it has to be valid, for clients, and of an authority that the server knows"
+	case c.Cert != "": // it was not even shown
+		return "a client certificate is required, and that of --cert is of none of the authorities that the server names",
+			"ask those who run the server which one it has to be"
 	case app.IsTLS(e.to.url.Scheme):
 		return "a client certificate is required", "show one with --cert FILE --key FILE"
 	}
@@ -154,7 +157,9 @@ func (e unansweredError) portAdvice() string {
 	switch {
 	case e.outcome != rpc.NotSent:
 		return ""
-	case app.IsTLS(e.to.url.Scheme) || !app.IsTLS(e.to.url.Scheme+"s"):
+	case app.IsTLS(e.to.url.Scheme):
+		return fmt.Sprintf("is this the right port and protocol? without TLS it is %s://%s", strings.TrimSuffix(e.to.url.Scheme, "s"), e.to.url.Host)
+	case !app.IsTLS(e.to.url.Scheme + "s"):
 		return "is this the right port and protocol?"
 	}
 	return fmt.Sprintf("is this the right port and protocol? with TLS it is %ss://%s", e.to.url.Scheme, e.to.url.Host)

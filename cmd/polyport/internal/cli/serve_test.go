@@ -79,7 +79,7 @@ func TestServeConfig(t *testing.T) {
 // Requests that are not answered within the timeout make serve fail, in time.
 func TestServeStopsLate(t *testing.T) {
 	c := begin(t, "serve", "--listen", "127.0.0.1:0", "--timeout", "200ms")
-	addr := strings.Fields(c.stdout.await(t, "stomp\n"))[1]
+	addr := strings.Fields(c.stdout.await(t, "zmq\n"))[1]
 	client, err := rpc.Dial(t.Context(), "stomp://"+addr, nil)
 	if err != nil {
 		t.Fatal(err)
