@@ -92,7 +92,7 @@ func shake(ctx context.Context, nc net.Conn, hands func() error) (err error) {
 		}
 	}
 	if err != nil {
-		hardClose(nc)
+		CloseNow(nc)
 		return err
 	}
 	return nil

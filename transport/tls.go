@@ -29,13 +29,14 @@ func isTLS(nc net.Conn) bool {
 	return ok
 }
 
-// belowTLS returns what carries the bytes of nc.
-func belowTLS(nc net.Conn) net.Conn {
+// CloseNow closes nc without a goodbye, which TLS would spend up to 5 s on.
+func CloseNow(nc net.Conn) {
 	for {
 		t, ok := nc.(tlsSession)
 		if !ok {
-			return nc
+			break
 		}
 		nc = t.NetConn()
 	}
+	_ = nc.Close()
 }

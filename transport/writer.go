@@ -468,11 +468,6 @@ func closeWrite(nc net.Conn) error {
 	return nil
 }
 
-// hardClose closes nc without a goodbye, which TLS would spend up to 5 s on.
-func hardClose(nc net.Conn) {
-	_ = belowTLS(nc).Close()
-}
-
 // drain reads and drops what comes until the peer has closed or nc's deadline
 // passes, so that closing does not reset the connection, and lose what we wrote
 // last, over bytes that the peer sent meanwhile.

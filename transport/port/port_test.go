@@ -23,6 +23,13 @@ func serve(t testing.TB, o *port.Options) (addr string) {
 	}
 	methods := rpc.NewMux(nil)
 	rpc.Handle(methods, "Echo", func(_ context.Context, s []string) (string, error) { return s[0], nil })
+	rpc.Handle(methods, "Whoami", func(ctx context.Context, _ []string) (string, error) {
+		r, _ := rpc.FromContext(ctx)
+		if r.Info.TLS == nil || len(r.Info.TLS.VerifiedChains) == 0 {
+			return "nobody", nil
+		}
+		return r.Info.TLS.PeerCertificates[0].Subject.CommonName, nil
+	})
 	s := rpc.NewServer(methods, nil)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(context.Background(), l) }()

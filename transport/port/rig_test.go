@@ -21,6 +21,7 @@ import (
 type opening struct {
 	name, wire    string
 	bytes, answer string
+	overTLS       string // the answer over TLS, if it is another
 }
 
 const (
@@ -33,23 +34,31 @@ const (
 // openings are those of every wire, each whole: with all that it takes to be
 // answered.
 var openings = []opening{
-	{"CONNECT", "stomp", "CONNECT\naccept-version:1.2\nhost:x\n\n\x00", "CONNECTED\n"},
-	{"STOMP after EOLs", "stomp", "\n\r\n\nSTOMP\r\naccept-version:1.2\r\nhost:x\r\n\r\n\x00", "CONNECTED\n"},
-	{"SUBSCRIBE first", "stomp", "SUBSCRIBE\nid:1\ndestination:/queue/rpc\n\n\x00", "ERROR\n"},
-	{"SEND first", "stomp", "SEND\ndestination:/queue/rpc\n\n{}\x00", "ERROR\n"},
-	{"NACK first", "stomp", "NACK\nid:1\n\n\x00", "ERROR\n"},
-	{"plain header", "amqp", "AMQP\x00\x01\x00\x00" + amqpOpen, "AMQP\x00\x01\x00\x00"},
-	{"SASL header", "amqp", "AMQP\x03\x01\x00\x00", "AMQP\x03\x01\x00\x00"},
-	{"header of TLS inside", "amqp", "AMQP\x02\x01\x00\x00", "AMQP\x00\x01\x00\x00"},
-	{"0-9-1", "amqp", "AMQP\x00\x00\x09\x01", "AMQP\x00\x01\x00\x00"},
-	{"0-8", "amqp", "AMQP\x01\x01\x08\x00", "AMQP\x00\x01\x00\x00"},
-	{"libzmq's signature", "zmq", zmqGreeting[:10], "\xff"},
-	{"greeting", "zmq", zmqGreeting, "\xff"},
-	{"ZMTP 2.0", "zmq", "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x05\x00\x00", "\xff"},
-	{"GET", "http", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"},
-	{"CONNECT of HTTP", "http", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", "HTTP/1.1 4"},
-	{"POST", "http", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 4"},
-	{"h2c by prior knowledge", "http", h2Preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00"},
+	{"CONNECT", "stomp", "CONNECT\naccept-version:1.2\nhost:x\n\n\x00", "CONNECTED\n", ""},
+	{"STOMP after EOLs", "stomp", "\n\r\n\nSTOMP\r\naccept-version:1.2\r\nhost:x\r\n\r\n\x00", "CONNECTED\n", ""},
+	{"SUBSCRIBE first", "stomp", "SUBSCRIBE\nid:1\ndestination:/queue/rpc\n\n\x00", "ERROR\n", ""},
+	{"SEND first", "stomp", "SEND\ndestination:/queue/rpc\n\n{}\x00", "ERROR\n", ""},
+	{"NACK first", "stomp", "NACK\nid:1\n\n\x00", "ERROR\n", ""},
+	{"plain header", "amqp", "AMQP\x00\x01\x00\x00" + amqpOpen, "AMQP\x00\x01\x00\x00", ""},
+	{"SASL header", "amqp", "AMQP\x03\x01\x00\x00", "AMQP\x03\x01\x00\x00", ""},
+	{"header of TLS inside", "amqp", "AMQP\x02\x01\x00\x00", "AMQP\x00\x01\x00\x00", ""},
+	{"0-9-1", "amqp", "AMQP\x00\x00\x09\x01", "AMQP\x00\x01\x00\x00", ""},
+	{"0-8", "amqp", "AMQP\x01\x01\x08\x00", "AMQP\x00\x01\x00\x00", ""},
+	{"libzmq's signature", "zmq", zmqGreeting[:10], "\xff", ""},
+	{"greeting", "zmq", zmqGreeting, "\xff", ""},
+	{"ZMTP 2.0", "zmq", "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x05\x00\x00", "\xff", ""},
+	{"GET", "http", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200", ""},
+	{"CONNECT of HTTP", "http", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", "HTTP/1.1 4", ""},
+	{"POST", "http", "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200", ""},
+	{"h2c by prior knowledge", "http", h2Preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00", "HTTP/1.1 4"},
+}
+
+// answered is how o is answered.
+func (o opening) answered(form string) string {
+	if form == "TLS" && o.overTLS != "" {
+		return o.overTLS
+	}
+	return o.answer
 }
 
 // A gate is a port on a network of its own, on which all wires are accepted.
@@ -88,7 +97,7 @@ func (g *gate) close() {
 	<-g.done
 }
 
-// accept receives on what comes until its end.
+// accept receives on what comes until its end, and answers who waits for it.
 func (g *gate) accept() {
 	defer close(g.done)
 	var conns sync.WaitGroup
@@ -103,9 +112,13 @@ func (g *gate) accept() {
 		g.mu.Unlock()
 		conns.Go(func() {
 			for {
-				if _, err := c.Recv(context.Background()); err != nil {
+				m, err := c.Recv(context.Background())
+				if err != nil {
 					_ = c.Close()
 					return
+				}
+				if c.Info().Lockstep {
+					_ = c.Send(context.Background(), &transport.Message{Body: m.Body})
 				}
 			}
 		})
