@@ -29,8 +29,8 @@ func listenHTTP(t *testing.T, own *http.Options, o *transport.ListenOptions) (*t
 	return l, l.Addr().String()
 }
 
-// echo sends back what comes by the connections of l.
-func echo(t *testing.T, l *transport.Listener) {
+// echoAll sends back what comes by the connections of l.
+func echoAll(t *testing.T, l *transport.Listener) {
 	t.Helper()
 	done := make(chan struct{})
 	ctx, stop := context.WithCancel(context.Background())
@@ -60,7 +60,7 @@ func echo(t *testing.T, l *transport.Listener) {
 // sub-protocol, and both ends say goodbye.
 func TestForeignClient(t *testing.T) {
 	l, addr := listenHTTP(t, nil, nil)
-	echo(t, l)
+	echoAll(t, l)
 	for _, c := range []struct {
 		offers []string
 		want   string
