@@ -20,7 +20,7 @@ func dialFeed(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOpt
 		Scheme: schemeHTTP, User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), TLS: transport.TLSState(nc),
 		Limits: o.Limits, Feed: true,
 	}}
-	l.stream = transport.NewStream(nc, schemeHTTP, &o.Options, o.Limits.HeaderBytes)
+	l.stream = transport.NewStream(nc, schemeHTTP, &o.Options, o.Limits.HeaderBytes+longestChunkLine)
 	l.events = eventReader{stream: l.stream, limits: o.Limits}
 	if err := l.ask(ctx, nc, u, o); err != nil {
 		l.stream.Fail(err)

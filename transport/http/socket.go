@@ -54,7 +54,7 @@ func newSocket(nc net.Conn, info *transport.Info, o *transport.Options) *socket 
 	s := &socket{info: *info}
 	s.info.Scheme, s.info.Version, s.info.Limits = schemeSocket, socketVersion, o.Limits
 	s.info.Local, s.info.Remote = nc.LocalAddr(), nc.RemoteAddr()
-	s.stream = transport.NewStream(nc, schemeSocket, o, max(o.Limits.HeaderBytes, longestFrameHead+longestControl))
+	s.stream = transport.NewStream(nc, schemeSocket, o, o.Limits.HeaderBytes+longestFrameHead+longestControl)
 	s.frames = frameReader{stream: s.stream, most: s.most}
 	return s
 }

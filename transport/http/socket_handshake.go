@@ -172,7 +172,11 @@ func readResponse(in *transport.Reader, r *http.Request, most int) (*http.Respon
 		case end > most, end == 0 && len(buf) > most:
 			return nil, tooLarge("the head of the answer has more than %d bytes", most)
 		case end == 0:
-			if err := in.Fill(); err != nil {
+			err := in.Fill()
+			if errors.Is(err, io.EOF) {
+				err = transport.WithReason(transport.ErrClosed, "the peer closed the connection before it had answered")
+			}
+			if err != nil {
 				return nil, err
 			}
 			continue

@@ -26,7 +26,7 @@ type stream struct {
 
 	// hijacked says that a conversation has taken it over, or is about to.
 	hijacked atomic.Bool
-	heard atomic.Bool   // bytes have come since the last request began or ended
+	heard    atomic.Bool // bytes have come since the last request began or ended
 
 	mu     sync.Mutex // protects the fields below
 	people []person   // who has shown credentials
