@@ -34,6 +34,7 @@ func newDoors(o *transport.ListenOptions, own *Options) *doors {
 		d.paths["/"+strings.TrimPrefix(name, "/")] = name
 		if i == 0 {
 			d.paths["/"], d.paths["/"+transport.DefaultDestination] = name, name
+			d.paths["/RPC2"] = name // where clients of XML-RPC call if they are told no path
 		}
 	}
 	return d

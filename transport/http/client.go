@@ -81,8 +81,8 @@ type asker struct {
 // Unwrap returns the connection in lock-step.
 func (a *asker) Unwrap() transport.Conn { return a.Conn }
 
-// Ended reports that no more can be sent: the server has said, with its last
-// answer, that it closes the connection.
+// Ended reports whether the server has said, with an answer, that it closes the
+// connection.
 func (a *asker) Ended() bool { return a.client.last.Load() }
 
 // Send sends m as a request.

@@ -137,24 +137,34 @@ func (l *lane) Recv(ctx context.Context) (*transport.Message, error) {
 	}
 }
 
-// Close ends the conversation, when the answer that Send took is written. Over
-// HTTP/1.1 it closes the byte stream, which carries no other.
+// Close ends the conversation, when the answer that Send took is written, and its
+// byte stream if that carries no other.
 func (l *lane) Close() error {
 	l.fail(transport.ErrClosed)
 	linger := time.NewTimer(l.stream.host.o.Linger)
 	defer linger.Stop()
-	if l.info.Version != versionTwo {
-		select {
-		case <-l.stream.over:
-		case <-linger.C:
+	over := l.stream.over
+	if !l.stream.closes() { // it carries others
+		over = nil
+	}
+	select {
+	case l.under <- struct{}{}: // nothing is under way
+		<-l.under
+		if over == nil {
+			return nil
+		}
+	case <-over:
+		return nil
+	case <-linger.C:
+		if over != nil {
 			l.stream.cut()
 		}
 		return nil
 	}
 	select {
-	case l.under <- struct{}{}: // nothing is under way
-		<-l.under
+	case <-over:
 	case <-linger.C:
+		l.stream.cut()
 	}
 	return nil
 }

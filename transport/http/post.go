@@ -170,7 +170,7 @@ func (h *host) answer(w http.ResponseWriter, r *http.Request, m *transport.Messa
 func (h *host) write(w http.ResponseWriter, r *http.Request, kind []string, body []byte) {
 	fields := w.Header()
 	fields["Cache-Control"] = noStore
-	if a, ok := w.(*answerer); ok && r.ProtoMajor == 1 && a.stream.closes() {
+	if a, ok := w.(*answerer); ok && a.stream.closes() {
 		fields.Set("Connection", "close")
 	}
 	out := http.NewResponseController(w)

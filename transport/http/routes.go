@@ -15,7 +15,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "This connection is not known here.")
 		return
 	}
-	s.enter()
+	s.enter(r)
 	if !h.admits(w, r) {
 		return
 	}

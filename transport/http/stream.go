@@ -30,6 +30,7 @@ type stream struct {
 	lanes  []*lane    // all that are open
 	quiet  bool       // no request is under way
 	served bool       // the one that is has come to the handler
+	two    bool       // it is HTTP/2
 	last   bool       // to be closed when that is so
 	ended  bool
 }
@@ -59,16 +60,16 @@ func (s *stream) turn(quiet bool) {
 	now := s.last && quiet && !s.ended
 	s.mu.Unlock()
 	if now {
-		s.shut()
+		s.finish()
 	}
 }
 
 // enter says that the request under way has come whole, and is sound.
-func (s *stream) enter() {
+func (s *stream) enter(r *http.Request) {
 	s.begin()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.served = true
+	s.served, s.two = true, r.ProtoMajor == 2
 }
 
 // known returns what is known of who shows an authorization, or nil.
@@ -146,15 +147,15 @@ func (s *stream) drop(l *lane) {
 	if i >= 0 {
 		s.lanes = slices.Delete(s.lanes, i, i+1)
 	}
-	s.last = s.last || len(s.lanes) == 0 && (l.info.Version != versionTwo || s.host.isClosing())
+	s.last = s.last || len(s.lanes) == 0 && (!s.two || s.host.isClosing())
 	now := s.last && s.quiet && !s.ended
 	s.mu.Unlock()
 	if now {
-		s.shut()
+		s.finish()
 	}
 }
 
-// closes reports whether the answer to a request is to be the last.
+// closes reports whether the stream is to be closed when no request is under way.
 func (s *stream) closes() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,6 +190,19 @@ func (s *stream) end() {
 	}
 	close(s.over)
 }
+
+// finish closes the byte stream when all responses have left. Over HTTP/2 net/http
+// says that no request is under way just before it writes the end of the last.
+func (s *stream) finish() {
+	if s.two {
+		time.AfterFunc(grace, s.shut)
+		return
+	}
+	s.shut()
+}
+
+// grace is more than enough for that.
+const grace = 50 * time.Millisecond
 
 // shut closes the byte stream, with TLS's word for it, within the linger time.
 func (s *stream) shut() {
