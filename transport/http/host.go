@@ -110,9 +110,9 @@ func (f feeder) Addr() net.Addr { return &net.TCPAddr{} }
 
 // Serve takes a byte stream over, and returns when the head of its first request
 // is there.
-func (h *host) Serve(ctx context.Context, nc net.Conn) error {
+func (h *host) Serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
 	_, err := h.serve(ctx, nc)
-	return err
+	return nil, err
 }
 
 func (h *host) serve(ctx context.Context, nc net.Conn) (*stream, error) {
