@@ -13,6 +13,7 @@ Reads one JSON object from the first line of stdin:
     source     where answers or messages are to come; null for a dynamic address
     user, password   for SASL PLAIN; mechanisms: those allowed; without any, ANONYMOUS
     sasl       false to do without
+    ca         path of the certificates to trust; with a url amqps://…
     linger     seconds to stay when all has been said, for what nobody confirms
 
 The method called is Enter, whose params are {"n": N} and whose result is 7*N.
@@ -26,7 +27,7 @@ import json
 import sys
 import time
 
-from proton import Message
+from proton import Message, SSLDomain
 from proton.handlers import MessagingHandler
 from proton.reactor import AtLeastOnce, AtMostOnce, Container
 
@@ -57,6 +58,11 @@ class Program(MessagingHandler):
         how = {"reconnect": False, "sasl_enabled": o.get("sasl", True), "allowed_mechs": o.get("mechanisms", "ANONYMOUS")}
         if "user" in o:
             how.update(user=o["user"], password=o["password"], allowed_mechs=o.get("mechanisms", "PLAIN"))
+        if "ca" in o:
+            domain = SSLDomain(SSLDomain.MODE_CLIENT)
+            domain.set_trusted_ca_db(o["ca"])
+            domain.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME)
+            how["ssl_domain"] = domain
         self.connection = event.container.connect(o["url"], **how)
         mode = AtMostOnce() if o.get("settled") else AtLeastOnce()
         if self.role != "send":
