@@ -20,7 +20,7 @@
 // Start listens everywhere or nowhere, subscribes to the queues of brokers, if
 // there are any, then writes one line for each:
 //
-//	listening 127.0.0.1:7070 stomp
+//	listening 127.0.0.1:7070 amqp http stomp ws zmq
 //	consuming stomp://127.0.0.1:61613/queue/calc
 //
 // Stop closes the listeners, refuses new requests with
@@ -58,6 +58,7 @@
 //	  connections: 10000         open at an address
 //	  handshakes: 1024           under way at an address
 //	  handshake_timeout: 10s
+//	  detection_timeout: 5s      of it, until the first bytes have told the wire
 //	  depth: 1000                of nested JSON
 //	  batch: 1000                requests in a batch
 //	  in_flight: 1024            requests of a connection that wait or run
@@ -73,8 +74,14 @@
 //	  cert: ""                   PEM file
 //	  key: ""                    PEM file
 //	  min_version: "1.3"         1.2, 1.3
-//	  client_ca: ""              PEM file
-//	  client_optional: false
+//	  client_ca: ""              PEM file; every client has to show a certificate
+//	  client_optional: false     it need not
+//	  client_certs: {}           POLYPORT_TLS_CLIENT_CERTS=http:off,stomp:required; by wire: off, optional, required
+//	  only: false                refuse clients without TLS
+//	http:                        POLYPORT_HTTP_…; WebSocket, too
+//	  origins: []                of web pages that may call, besides the server's own: https://app.example.org
+//	  no_xmlrpc: false           refuse XML-RPC
+//	  compat: false              take requests of HTTP/1.1 without Host
 //
 // Every size, number and duration of zero means its default. Passwords are of
 // type [Secret], which no logger or encoder shows.

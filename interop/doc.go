@@ -13,6 +13,10 @@
 // Qpid Proton 0.37 and go-amqp 1.7 call a JSON-RPC server, send to it and listen
 // to it, with no broker between; package amqp in this module has these tests.
 //
+// All of these, curl and Python's xmlrpc.client call one server at one port at the
+// same time, with TLS and without; openssl s_client speaks STOMP as one would type it,
+// and programs with and without a certificate meet a server that wants one.
+//
 // RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
 // STOMP wire, which are held to the rules of package conformance, and between
 // servers and callers, while they are killed and restarted. Package broker in

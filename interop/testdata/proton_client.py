@@ -61,7 +61,7 @@ class Program(MessagingHandler):
         if "ca" in o:
             domain = SSLDomain(SSLDomain.MODE_CLIENT)
             domain.set_trusted_ca_db(o["ca"])
-            domain.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME)
+            domain.set_peer_authentication(SSLDomain.VERIFY_PEER)
             how["ssl_domain"] = domain
         self.connection = event.container.connect(o["url"], **how)
         mode = AtMostOnce() if o.get("settled") else AtLeastOnce()

@@ -13,7 +13,7 @@ import (
 // serve has flags of its own for what the other verbs say in common, because
 // they mean the server's side here.
 type serve struct {
-	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT or stomps://HOST:PORT; may be repeated (127.0.0.1:7070)."`
+	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT for all wires or stomps://HOST:PORT for one; may be repeated (127.0.0.1:7070)."`
 	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
@@ -42,16 +42,18 @@ type serve struct {
 func (*serve) Help() string {
 	return `Serves Echo, Math.Sum, Sleep, Fail, Call.Back and Task.Run, and publishes the topic clock. First of all, a line
 "listening ADDR WIRES" is printed for each address, and "consuming URL" for each queue of a broker. With --consume and
-no --listen it listens nowhere.
+no --listen it listens nowhere. At HOST:PORT every wire is served, and with --cert and --key with TLS and without it; a URL
+such as stomps://HOST:PORT means that wire alone. Certificates are read again when their files change.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
 at once. Exit status 0 says that it ended in order, 1 that it could not listen or some requests were not answered in time.
 
 Settings come from flags, then the environment (POLYPORT_LISTEN=a,b POLYPORT_QUEUE_DEPTH=100 …), then the file:
 
     listen: [127.0.0.1:7070, "stomps://0.0.0.0:7071"]
+    http: {origins: ["https://app.example.org"], no_xmlrpc: true}
     stop_timeout: 15s
     users: {alice: secret}
-    tls: {cert: server.pem, key: server.key}
+    tls: {cert: server.pem, key: server.key, client_ca: clients.pem, client_certs: {http: optional}}
 
 Examples:
 
