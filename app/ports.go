@@ -45,7 +45,7 @@ func (s *Server) open(ctx context.Context, u *url.URL) (*transport.Listener, []s
 	if u.Scheme != "" {
 		return l, []string{u.Scheme}, err
 	}
-	return l, spoken(o), err
+	return l, spoken(o, s.p.Config.TLS.mutual()), err
 }
 
 // portOptions returns the options of a port for one wire, or for all if scheme is
@@ -53,8 +53,7 @@ func (s *Server) open(ctx context.Context, u *url.URL) (*transport.Listener, []s
 func (s *Server) portOptions(scheme string) *port.Options {
 	c := s.p.Config
 	o := &port.Options{
-		// Where every client has to show a certificate, nobody gets around it.
-		ListenOptions: *s.p.Options, TLSOnly: c.TLS.Only || c.TLS.mutual(),
+		ListenOptions: *s.p.Options, TLSOnly: c.TLS.Only,
 		DetectionTimeout: c.Limits.DetectionTimeout, ClientCerts: map[string]port.ClientCert{},
 	}
 	web := http.New(&http.Options{Origins: c.HTTP.Origins, NoXMLRPC: c.HTTP.NoXMLRPC, Compat: c.HTTP.Compat})
@@ -84,8 +83,8 @@ func (s *Server) portOptions(scheme string) *port.Options {
 }
 
 // spoken returns the schemes of all that a port understands: those without TLS,
-// then those with it.
-func spoken(o *port.Options) []string {
+// then those with it. Where every client has to show a certificate, all have it.
+func spoken(o *port.Options, mutual bool) []string {
 	var plain, secured []string
 	for _, wire := range Wires() {
 		if !canShare(wire) {
@@ -96,7 +95,7 @@ func spoken(o *port.Options) []string {
 	switch {
 	case o.TLS == nil:
 		return plain
-	case o.TLSOnly:
+	case o.TLSOnly, mutual:
 		return secured
 	}
 	return append(plain, secured...)
