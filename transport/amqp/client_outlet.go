@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type outlet struct {
 	sender  *goamqp.Sender
 	last    time.Time // when the link has taken a message
 	settles bool      // the peer takes messages that are settled when sent
+	burst   burst
 }
 
 // A letter is what waits in an outlet: a message, or a mark.
@@ -110,10 +112,8 @@ func (c *clientConn) send(ctx context.Context, m *transport.Message, done func(e
 	}
 	to := cmp.Or(m.To, c.to)
 	r := c.peer.route(to, c.to, m.Subject)
-	l := &letter{msg: encode(m, to), need: min(int64(size), c.buffer), size: size, done: done}
-	if r.subject != "" {
-		l.msg.Properties.Subject = &r.subject
-	}
+	msg := encode(m, to, cmp.Or(r.subject, m.Subject))
+	l := &letter{msg: msg, need: min(int64(size), c.buffer), size: size, done: done}
 	for err = errEvicted; errors.Is(err, errEvicted); {
 		var o *outlet
 		if o, err = c.outlet(r.target); err == nil {
@@ -138,6 +138,7 @@ func (c *clientConn) outlet(target string) (*outlet, error) {
 		o = &outlet{
 			c: c, target: target, room: semaphore.NewWeighted(c.buffer), settles: true,
 			wake: make(chan struct{}, 1), up: make(chan struct{}), gone: make(chan struct{}),
+			burst: burst{stream: c.guard.stream},
 		}
 		o.taking, o.refuse = context.WithCancel(c.ctx)
 		c.outlets[target] = o
@@ -327,18 +328,29 @@ func (o *outlet) run() {
 
 // next waits for a letter. There is none any more if it returns nil.
 func (o *outlet) next() *letter {
-	for o.c.ctx.Err() == nil {
+	for joined := true; o.c.ctx.Err() == nil; {
 		o.mu.Lock()
 		if o.working = len(o.queue) > 0; o.working {
 			l := o.queue[0]
 			o.queue[0] = nil
 			o.queue = o.queue[1:]
+			more := len(o.queue) > 0
 			o.mu.Unlock()
+			if more {
+				o.burst.hold()
+			}
 			return l
+		}
+		if joined {
+			o.mu.Unlock()
+			runtime.Gosched() // let those who are about to send join
+			joined = false
+			continue
 		}
 		o.queue, o.used = nil, time.Now()
 		sealed := o.err != nil
 		o.mu.Unlock()
+		o.burst.release()
 		if sealed {
 			return nil
 		}
@@ -346,6 +358,7 @@ func (o *outlet) next() *letter {
 		case <-o.wake:
 		case <-o.c.ctx.Done():
 		}
+		runtime.Gosched() // likewise
 	}
 	return nil
 }
@@ -355,6 +368,7 @@ func (o *outlet) next() *letter {
 func (o *outlet) deliver(l *letter) error {
 	switch {
 	case l.passed != nil:
+		o.burst.release()
 		close(l.passed)
 		return nil
 	case l.probe:
@@ -520,6 +534,7 @@ func (o *outlet) end(err error) {
 	default:
 		close(o.up)
 	}
+	o.burst.release()
 	o.detach()
 	close(o.gone)
 }
