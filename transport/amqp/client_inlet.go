@@ -141,6 +141,7 @@ func (c *clientConn) Unsubscribe(ctx context.Context, id string) error {
 	in.stop()
 	ctx, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
+	c.sentAll(ctx)
 	in.detach(ctx)
 	return nil
 }
@@ -452,9 +453,14 @@ func (p *parcel) handOut() {
 // that, and renews the credit.
 func (p *parcel) SettleMessage(_ uint64, o transport.Outcome) error {
 	all := p.covered()
-	if o == transport.Accepted && p.in.sub.Ack != transport.AckNone {
-		p.in.c.pass()
+	if o != transport.Accepted || p.in.sub.Ack == transport.AckNone {
+		return p.settle(all, o)
 	}
+	p.in.c.afterSent(func() { _ = p.settle(all, o) })
+	return nil
+}
+
+func (p *parcel) settle(all []*parcel, o transport.Outcome) error {
 	for _, each := range all {
 		if p.in.sub.Ack == transport.AckNone {
 			break

@@ -33,10 +33,12 @@ type outlet struct {
 	gone    chan struct{} // closed when all is over
 	mu      sync.Mutex    // protects the fields below
 	queue   []*letter
-	working bool      // a letter is being sent
-	err     error     // why nothing more is taken in
-	used    time.Time // when the queue was last empty
-	limit   uint64    // bytes that the peer takes in a message, or 0
+	working bool        // a letter is being sent
+	over    bool        // nobody looks at the queue any more
+	overdue *time.Timer // runs, if it is not nil, while acceptances wait
+	err     error       // why nothing more is taken in
+	used    time.Time   // when the queue was last empty
+	limit   uint64      // bytes that the peer takes in a message, or 0
 
 	// The following belong to run.
 	seat    *seat
@@ -50,12 +52,13 @@ type outlet struct {
 type letter struct {
 	msg    *goamqp.Message
 	need   int64
-	size   int           // in bytes, about
-	done   func(error)   // of SendConfirmed, or nil
-	passed chan struct{} // of a mark
-	probe  bool          // a mark: look whether there is a link
-	waits  bool          // its Send waits for the link; protected by the outlet's mu
-	err    error         // for that Send; likewise
+	size   int         // in bytes, about
+	done   func(error) // of SendConfirmed, or nil
+	passed func()      // of a mark: all before it is sent; protected by the outlet's mu
+	since  time.Time   // of a mark that may become overdue
+	probe  bool        // a mark: look whether there is a link
+	waits  bool        // its Send waits for the link; protected by the outlet's mu
+	err    error       // for that Send; likewise
 }
 
 // errEvicted: the outlet has made way for another since it was looked up.
@@ -272,32 +275,13 @@ func (o *outlet) wait(ctx context.Context, n int64) error {
 
 // flush waits until all that was put before has been written.
 func (o *outlet) flush(ctx context.Context) error {
-	l := &letter{passed: make(chan struct{})}
-	o.mark(l)
+	passed := make(chan struct{})
+	o.mark(&letter{passed: func() { close(passed) }})
 	select {
-	case <-l.passed:
-		return nil
-	case <-o.gone:
+	case <-passed:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// answering is how long an acceptance waits for the answer before it. A peer that
-// takes no answers for longer gets to see the acceptance first.
-const answering = time.Second
-
-// pass waits until all that was sent before has been written: a message is
-// accepted after its answer was, which has another link, so that a process that
-// is killed in between has not lost it.
-func (c *clientConn) pass() {
-	ctx, cancel := context.WithTimeout(c.ctx, answering)
-	defer cancel()
-	for _, o := range c.allOutlets() {
-		if _, idle := o.idle(); !idle {
-			_ = o.flush(ctx)
-		}
 	}
 }
 
@@ -367,12 +351,11 @@ func (o *outlet) next() *letter {
 // and none can be had.
 func (o *outlet) deliver(l *letter) error {
 	switch {
-	case l.passed != nil:
-		o.burst.release()
-		close(l.passed)
-		return nil
 	case l.probe:
 		o.probe()
+		return nil
+	case l.msg == nil:
+		o.pass(l)
 		return nil
 	}
 	defer o.room.Release(l.need)
@@ -415,8 +398,16 @@ func (o *outlet) probe() {
 // mark puts a letter that is no message.
 func (o *outlet) mark(l *letter) {
 	o.mu.Lock()
-	o.queue = append(o.queue, l)
+	over := o.over
+	if !over {
+		o.queue = append(o.queue, l)
+		o.watch(l)
+	}
 	o.mu.Unlock()
+	if over {
+		o.pass(l)
+		return
+	}
 	o.signal()
 }
 
@@ -518,13 +509,14 @@ func (o *outlet) end(err error) {
 	o.mu.Lock()
 	o.err = cmp.Or(o.err, context.Cause(c.ctx), err)
 	left := o.queue
-	o.queue = nil
+	o.queue, o.over = nil, true
 	err = o.err
 	o.mu.Unlock()
 	o.refuse()
 	for _, l := range left {
 		if l.msg == nil {
-			continue // gone tells all
+			o.pass(l)
+			continue
 		}
 		o.room.Release(l.need)
 		o.fail(l, err)
