@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -125,6 +126,7 @@ func (r *rig) differences(got, want *transport.Message) []string {
 		}
 		adds, set = b.Adds, set || b.HeaderSet
 	}
+	wanted.ContentType = cmp.Or(want.ContentType, r.h.ContentType)
 	own.Headers = comparableHeaders(got.Headers, want.Headers, adds, set)
 	wanted.Headers = comparableHeaders(want.Headers, want.Headers, adds, set)
 	return differences(&own, &wanted)

@@ -53,6 +53,9 @@ type Harness struct {
 	// HeaderSet says that headers are a map on this wire: they arrive in any order,
 	// and of those with the same name the first.
 	HeaderSet bool
+	// ContentType is the one with which a message without any arrives, on a wire on
+	// which every body has one.
+	ContentType string
 	// Skip are the rules that this wire is known to break, each with the
 	// reason why. Such a rule is run all the same and reported as skipped, with
 	// the reason, when it fails; when it passes the test fails, so that the

@@ -117,14 +117,16 @@ func (a *asker) take(m *transport.Message) bool {
 	return true
 }
 
-// Alive reports whether the connection has not ended.
+// Alive reports whether the connection has not ended, and will not for all that is
+// known.
 func (a *asker) Alive() bool {
 	select {
 	case <-a.over:
 		return false
 	default:
-		return true
 	}
+	e, ok := transport.As[transport.Ender](a.conn)
+	return !ok || !e.Ended()
 }
 
 // Close closes the connection, without waiting for it.

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"maps"
+	"net"
 )
 
 // Credentials are what a peer shows to be let in.
@@ -17,12 +18,15 @@ type Credentials struct {
 	// TLS is the state of the TLS session, with the peer's verified certificate
 	// if it gave one; nil without TLS.
 	TLS *tls.ConnectionState
+	// Remote is the address that the peer connected from.
+	Remote net.Addr
 }
 
-// An Authenticator decides who may connect.
+// An Authenticator decides who may connect. Wires ask it by [ListenOptions.Admit].
 type Authenticator interface {
 	// Authenticate returns the name by which the peer is to be known. An error
-	// turns the peer away; it is logged and not told to the peer. It must take
+	// turns the peer away; it is logged and not told to the peer, save for
+	// [ErrCertificateRequired]. It must take
 	// the same time for an unknown user and a wrong password, and must be safe
 	// for concurrent use.
 	Authenticate(ctx context.Context, c Credentials) (user string, err error)

@@ -204,6 +204,14 @@ type Flusher interface {
 	Flush(ctx context.Context) error
 }
 
+// Ender is implemented by a Conn that knows of its end before Recv can tell, as an
+// HTTP/1 client does when the server has said, with an answer, that it is the last.
+type Ender interface {
+	// Ended reports whether nothing more can be sent. It becomes true before that
+	// answer comes out of Recv, and stays so.
+	Ended() bool
+}
+
 // Gatherer is implemented by a Conn that can hold back what is sent while
 // messages that it has received still wait for Recv, so that the answers to
 // messages that came together leave together.

@@ -26,3 +26,12 @@ type Matcher interface {
 
 // MatchBytes is how many bytes suffice every [Matcher].
 const MatchBytes = 64
+
+// A Negotiator is a [Matcher] whose clients may ask for its wire by name in the TLS
+// handshake (ALPN, RFC 7301).
+type Negotiator interface {
+	Matcher
+	// Protocols returns these names, the one that is liked best first. A byte stream
+	// on which one of them was agreed is a [*tls.Conn] of which nothing was read.
+	Protocols() []string
+}

@@ -26,7 +26,7 @@
 // # Abilities
 //
 // What only some wires can do is an optional interface: [Subscriber],
-// [Publisher], [Confirmer], [Crediter], [ReplyAddresser], [Flusher]. Find one
+// [Publisher], [Confirmer], [Crediter], [ReplyAddresser], [Flusher], [Ender]. Find one
 // with [As], which looks through wrappers as errors.As does. A Conn that lacks
 // an ability does not implement its interface, or returns [ErrUnsupported].
 //

@@ -19,6 +19,9 @@ var (
 	ErrProtocol = errors.New("transport: protocol error")
 	// ErrRefused: the peer turned us away: credentials, version, a destination.
 	ErrRefused = errors.New("transport: refused by the peer")
+	// ErrCertificateRequired: an [Authenticator] lets nobody in without a client
+	// certificate that was verified.
+	ErrCertificateRequired = errors.New("transport: a client certificate is required")
 	// ErrHeartbeat: the peer was silent for longer than it promised.
 	ErrHeartbeat = errors.New("transport: no sign of life from the peer")
 	// ErrStalled: the peer did not take our bytes for longer than the stall
@@ -27,6 +30,8 @@ var (
 	// ErrSlow: a frame of the peer took longer than the frame timeout to
 	// arrive.
 	ErrSlow = errors.New("transport: the peer began a frame and did not finish it in time")
+	// ErrPlaintext: a password would cross the network, or has, in the clear.
+	ErrPlaintext = errors.New("transport: credentials without TLS")
 	// ErrUnsupported: the wire, or what was negotiated, has not got this
 	// ability.
 	ErrUnsupported = errors.New("transport: not supported by this wire")

@@ -15,7 +15,8 @@ import (
 type Listener struct {
 	ln     net.Listener
 	scheme Scheme
-	host   Host // of a Multiplexer, else nil
+	host   Host        // of a Multiplexer, else nil
+	tls    *tls.Config // nil without TLS
 	o      *ListenOptions
 	ready  chan Conn
 	hands  chan struct{} // a slot for each handshake under way
@@ -67,6 +68,12 @@ func newListener(ln net.Listener, s Scheme, o *ListenOptions) *Listener {
 		hands: make(chan struct{}, o.Handshakes), open: make(chan struct{}, o.Connections),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	if s.TLS {
+		l.tls = tlsConfig(o.TLS)
+		if n, ok := s.Transport.(Negotiator); ok && len(l.tls.NextProtos) == 0 {
+			l.tls.NextProtos = n.Protocols()
+		}
+	}
 	if m, ok := s.Transport.(Multiplexer); ok {
 		l.host = m.Host(o, l.offer)
 	}
@@ -161,18 +168,19 @@ func (l *Listener) greet(nc net.Conn) {
 	var c Conn
 	err := shake(ctx, nc, func() error {
 		stream := nc
-		if l.scheme.TLS {
-			secured := tls.Server(nc, tlsConfig(l.o.TLS))
+		if l.tls != nil {
+			secured := tls.Server(nc, l.tls)
 			if err := secured.HandshakeContext(ctx); err != nil {
 				return err
 			}
 			stream = secured
 		}
-		if l.host != nil {
-			return l.host.Serve(ctx, stream)
-		}
 		var err error
-		c, err = l.scheme.Transport.Server(ctx, stream, l.o)
+		if l.host != nil {
+			c, err = l.host.Serve(ctx, stream)
+		} else {
+			c, err = l.scheme.Transport.Server(ctx, stream, l.o)
+		}
 		return err
 	})
 	if err != nil {

@@ -256,7 +256,7 @@ func (s *Stream) FrameDone() {
 // Everything blocked in it returns.
 func (s *Stream) Fail(err error) {
 	if s.end(told(err)) {
-		hardClose(s.nc)
+		CloseNow(s.nc)
 	}
 }
 
@@ -348,7 +348,7 @@ func (s *Stream) Close(goodbye func([]byte) []byte) error {
 		s.farewell(goodbye)
 	}
 	if s.end(ErrClosed) {
-		hardClose(s.nc)
+		CloseNow(s.nc)
 	}
 	return nil
 }
@@ -365,7 +365,7 @@ func (s *Stream) Abort(err error, goodbye func([]byte) []byte) {
 		s.farewellLocked(goodbye)
 	}
 	if s.end(err) {
-		hardClose(s.nc)
+		CloseNow(s.nc)
 	}
 }
 

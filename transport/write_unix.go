@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -21,7 +20,7 @@ type atOnce struct {
 }
 
 func (a *atOnce) init(nc net.Conn) {
-	if _, isTLS := nc.(*tls.Conn); isTLS {
+	if isTLS(nc) {
 		return
 	}
 	if s, ok := nc.(syscall.Conn); ok {

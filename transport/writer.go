@@ -3,7 +3,6 @@ package transport
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -70,10 +69,10 @@ type Writer struct {
 // when a write makes no progress for stall. broke is told once, on whatever
 // goroutine found out, why no more can be written.
 func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *Writer {
-	_, isTLS := nc.(*tls.Conn) // a timed-out write leaves a TLS session useless
 	w := &Writer{
-		nc: nc, bound: int64(bound), stall: stall, broke: broke, resumes: !isTLS,
-		room: semaphore.NewWeighted(int64(bound)), last: now() - time.Hour,
+		nc: nc, bound: int64(bound), stall: stall, broke: broke,
+		resumes: !isTLS(nc), // a timed-out write leaves a TLS session useless
+		room:    semaphore.NewWeighted(int64(bound)), last: now() - time.Hour,
 	}
 	w.now.init(nc)
 	w.taking, w.seal = context.WithCancelCause(context.Background())
@@ -467,14 +466,6 @@ func closeWrite(nc net.Conn) error {
 		return h.CloseWrite()
 	}
 	return nil
-}
-
-// hardClose closes nc without a goodbye, which TLS would spend up to 5 s on.
-func hardClose(nc net.Conn) {
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	_ = nc.Close()
 }
 
 // drain reads and drops what comes until the peer has closed or nc's deadline

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -83,8 +82,7 @@ func mechanism(nc net.Conn, u *url.URL, o *transport.DialOptions) goamqp.SASLTyp
 		password, _ := u.User.Password()
 		return goamqp.SASLTypePlain(u.User.Username(), password)
 	}
-	_, secured := nc.(*tls.Conn)
-	if !secured || o.TLS == nil || len(o.TLS.Certificates) == 0 && o.TLS.GetClientCertificate == nil {
+	if transport.TLSState(nc) == nil || o.TLS == nil || len(o.TLS.Certificates) == 0 && o.TLS.GetClientCertificate == nil {
 		return goamqp.SASLTypeAnonymous()
 	}
 	return func(c *goamqp.Conn) error { // what the server names first
@@ -188,10 +186,7 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 	if u.User != nil {
 		c.info.User = u.User.Username()
 	}
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		c.info.TLS = &state
-	}
+	c.info.TLS = transport.TLSState(nc)
 	c.sessions.most = min(said.channelMax+1, mostSessions)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.idle = sync.OnceValue(func() <-chan struct{} {

@@ -2,7 +2,6 @@ package mem
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -30,11 +29,8 @@ func newConn(nc net.Conn, o *transport.Options) *conn {
 	c := &conn{info: transport.Info{
 		Headers: true,
 		Scheme:  scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
+		TLS: transport.TLSState(nc),
 	}}
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		c.info.TLS = &state
-	}
 	c.flow.slots, c.flow.most = o.Limits.Unsettled, o.Limits.Unsettled
 	c.over = make(chan struct{})
 	c.cease = sync.OnceFunc(func() { close(c.over) })

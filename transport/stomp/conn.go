@@ -3,7 +3,6 @@ package stomp
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -32,10 +31,9 @@ func newConn(nc net.Conn, o *transport.Options) conn {
 	s := transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+maxCommand)
 	shaking := o.Limits
 	shaking.Message = 0 // no frame of the handshake has a body, but ERROR
-	info := transport.Info{Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true, Headers: true}
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		info.TLS = &state
+	info := transport.Info{
+		Scheme: scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits, Addressed: true, Headers: true,
+		TLS: transport.TLSState(nc),
 	}
 	return conn{
 		stream: s, frames: newFrameReader(s, shaking), info: info,

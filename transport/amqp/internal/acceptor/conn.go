@@ -2,7 +2,6 @@ package acceptor
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -72,17 +71,13 @@ func newConn(nc net.Conn, o *transport.ListenOptions) *conn {
 		reader: messageReader{limits: o.Limits},
 		info: transport.Info{
 			Scheme: scheme, Version: "1.0", Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
-			Addressed: true, Headers: true,
+			Addressed: true, Headers: true, TLS: transport.TLSState(nc),
 		},
 		o: o, sessions: make(map[uint16]*session), outlets: make(map[string][]*outlet), names: make(map[linkName]*link),
 	}
 	c.pump.timer = time.AfterFunc(time.Hour, c.absent)
 	c.pump.timer.Stop()
 	c.frames = frameReader{stream: c.stream, most: opening, idle: c.idle, busy: c.busy}
-	if t, ok := nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		c.info.TLS = &state
-	}
 	return c
 }
 

@@ -3,6 +3,7 @@ package acceptor
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
@@ -21,6 +22,9 @@ type login struct {
 	ctx  context.Context
 	// shown are the credentials that were accepted.
 	shown transport.Credentials
+	// barred is why the peer is not let in, if it is told so after its open frame:
+	// SASL has no words for it.
+	barred error
 }
 
 // without lets in a peer that does not use SASL, if nobody has to log in.
@@ -31,7 +35,10 @@ func (l *login) without() error {
 // negotiate is the exchange of SASL frames (section 5.3).
 func (l *login) negotiate() error {
 	c := l.conn
-	offered := []string{mechanismPlain, mechanismAnonymous}
+	offered := []string{mechanismAnonymous}
+	if c.o.Authenticator == nil || c.o.TakesPasswords(&c.info) {
+		offered = []string{mechanismPlain, mechanismAnonymous}
+	}
 	if l.certified() {
 		offered = append(offered, mechanismExternal)
 	}
@@ -108,14 +115,13 @@ func (l *login) certified() bool {
 func (l *login) admit(shown transport.Credentials) error {
 	c := l.conn
 	l.shown = shown
-	if c.o.Authenticator == nil {
-		return nil
-	}
-	shown.TLS = c.info.TLS
-	user, err := c.o.Authenticator.Authenticate(l.ctx, shown)
+	user, err := c.o.Admit(l.ctx, &c.info, shown)
 	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", shown.User, "err", err)
-		return refused(unauthorized, "access refused; check user and password")
+		if errors.Is(err, transport.ErrCertificateRequired) || errors.Is(err, transport.ErrPlaintext) {
+			l.barred = &fault{unauthorized, err}
+			return nil
+		}
+		return refused(unauthorized, "%s", transport.Reason(err))
 	}
 	c.info.User = user
 	return nil
@@ -124,6 +130,9 @@ func (l *login) admit(shown transport.Credentials) error {
 // host checks the virtual host of the open frame. An authenticator that was
 // asked before it was known is asked again.
 func (l *login) host(name string) error {
+	if l.barred != nil {
+		return l.barred
+	}
 	if !l.conn.knows(name) {
 		return refused(notFound, "no virtual host %.60q here", name)
 	}
@@ -132,5 +141,8 @@ func (l *login) host(name string) error {
 	}
 	shown := l.shown
 	shown.VirtualHost = name
-	return l.admit(shown)
+	if err := l.admit(shown); err != nil {
+		return err
+	}
+	return l.barred
 }
