@@ -26,8 +26,8 @@ func TestBeginWell(t *testing.T) {
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
 		{"amqp", amqp.Transport{}, hostile.AMQP(), 43},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
-		{"http", http.Transport{}, hostile.HTTP(), 0}, // a request that is sound is the handshake
 		{"ws", http.Transport{}, hostile.WebSocket(), 60},
+		{"http", http.Transport{}, hostile.HTTP(), 0}, // a request that is sound is the handshake
 	} {
 		let := 0
 		for _, opening := range c.openings {
