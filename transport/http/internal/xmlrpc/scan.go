@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // A scanner reads the tags of a document one after the other, with the text
@@ -14,10 +15,11 @@ type scanner struct {
 	limits Limits
 	values int
 
-	d    *xml.Decoder
-	doc  []byte
-	pos  int // of what d has taken
-	stop int // how far d may go
+	d       *xml.Decoder
+	doc     []byte
+	pos     int // of what was taken
+	stop    int // how far d may go
+	skipped int // bytes that d has not seen
 
 	// The last tag: its name without a prefix, whether it opens, and the text
 	// before it. At the end of the document the name is empty.
@@ -68,6 +70,7 @@ func (s *scanner) Read(p []byte) (int, error) {
 // tag reads up to the next tag, and over it.
 func (s *scanner) tag() error {
 	s.text = s.text[:0]
+	s.plain()
 	for {
 		if err := s.bound(); err != nil {
 			return err
@@ -93,9 +96,35 @@ func (s *scanner) tag() error {
 	}
 }
 
+// at is where the next token begins.
+func (s *scanner) at() int { return min(int(s.d.InputOffset())+s.skipped, len(s.doc)) }
+
+// plain takes text up to the next tag past the decoder, which looks at each byte
+// by itself, if there is nothing in it but characters that stand for themselves.
+func (s *scanner) plain() {
+	n := bytes.IndexByte(s.doc[s.pos:], '<')
+	switch {
+	case n <= 0, s.pos != s.at(): // the decoder may have read the first byte of what follows
+		return
+	case s.open && s.doc[s.pos-2] == '/': // and still has to close an empty element
+		return
+	}
+	text := s.doc[s.pos : s.pos+n]
+	for i, c := range text {
+		if c < ' ' && c != '\t' && c != '\n' || c == '&' || c == '>' || c == 0xef && isNonCharacter(text[i:]) {
+			return
+		}
+	}
+	if utf8.Valid(text) {
+		s.text = append(s.text, text...)
+		s.pos += n
+		s.skipped += n
+	}
+}
+
 // bound looks at how the next token begins, and says how far it may go.
 func (s *scanner) bound() error {
-	at := min(int(s.d.InputOffset()), len(s.doc))
+	at := s.at()
 	next := s.doc[at:]
 	s.stop = len(s.doc)
 	switch {
@@ -115,7 +144,8 @@ func (s *scanner) malformed(err error) error {
 	if err == nil || errors.Is(err, errTag) {
 		return errorf(CodeInvalid, "a tag has more than %d bytes", maxTag)
 	}
-	line, column := s.d.InputPos()
+	before := s.doc[:s.at()]
+	line, column := 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
 	why := strings.TrimPrefix(err.Error(), "XML syntax error on ")
 	if e, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		why = e.Msg
