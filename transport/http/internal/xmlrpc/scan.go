@@ -100,7 +100,8 @@ func (s *scanner) tag() error {
 func (s *scanner) at() int { return min(int(s.d.InputOffset())+s.skipped, len(s.doc)) }
 
 // plain takes text up to the next tag past the decoder, which looks at each byte
-// by itself, if there is nothing in it but characters that stand for themselves.
+// by itself, if there is nothing in it but characters that stand for themselves and
+// the entities that all XML has.
 func (s *scanner) plain() {
 	n := bytes.IndexByte(s.doc[s.pos:], '<')
 	switch {
@@ -109,17 +110,47 @@ func (s *scanner) plain() {
 	case s.open && s.doc[s.pos-2] == '/': // and still has to close an empty element
 		return
 	}
-	text := s.doc[s.pos : s.pos+n]
-	for i, c := range text {
-		if c < ' ' && c != '\t' && c != '\n' || c == '&' || c == '>' || c == 0xef && isNonCharacter(text[i:]) {
-			return
-		}
-	}
-	if utf8.Valid(text) {
-		s.text = append(s.text, text...)
+	if text := s.doc[s.pos : s.pos+n]; s.decode(text) && utf8.Valid(s.text) {
 		s.pos += n
 		s.skipped += n
+		return
 	}
+	s.text = s.text[:0]
+}
+
+// decode appends text, or reports that there is more in it than plain takes.
+func (s *scanner) decode(text []byte) bool {
+	done := 0 // up to where it is appended
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c < ' ' && c != '\t' && c != '\n', c == '>', c == 0xef && isNonCharacter(text[i:]):
+			return false
+		case c == '&':
+			char, n := entity(text[i:])
+			if n == 0 {
+				return false
+			}
+			s.text = append(append(s.text, text[done:i]...), char)
+			i += n - 1
+			done = i + 1
+		}
+	}
+	s.text = append(s.text, text[done:]...)
+	return true
+}
+
+// entity returns the character that text begins with by the name that all XML has
+// for it (XML 1.0, section 4.6), and how long that is; 0 if it does not.
+func entity(text []byte) (char byte, n int) {
+	for _, e := range [...]struct {
+		name string
+		char byte
+	}{{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}} {
+		if bytes.HasPrefix(text, []byte(e.name)) {
+			return e.char, len(e.name)
+		}
+	}
+	return 0, 0
 }
 
 // bound looks at how the next token begins, and says how far it may go.
