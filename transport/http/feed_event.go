@@ -23,6 +23,9 @@ const (
 // comment is a line that says nothing.
 const comment = ":\n"
 
+// keepLine is how much memory is kept for parts of lines.
+const keepLine = 64 << 10
+
 // lineEnds end a line, one or both in this order.
 const lineEnds = "\r\n"
 
@@ -94,10 +97,15 @@ func (r *eventReader) next() (*transport.Message, error) {
 			return nil, err
 		}
 		if len(line) > 0 {
-			if err := r.take(line); err != nil {
-				return nil, err
-			}
-			r.line = r.line[:0]
+			err = r.take(line)
+		}
+		if r.line = r.line[:0]; cap(r.line) > keepLine {
+			r.line = nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(line) > 0 {
 			continue
 		}
 		e := r.event
