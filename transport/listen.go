@@ -175,11 +175,12 @@ func (l *Listener) greet(nc net.Conn) {
 			}
 			stream = secured
 		}
-		if l.host != nil {
-			return l.host.Serve(ctx, stream)
-		}
 		var err error
-		c, err = l.scheme.Transport.Server(ctx, stream, l.o)
+		if l.host != nil {
+			c, err = l.host.Serve(ctx, stream)
+		} else {
+			c, err = l.scheme.Transport.Server(ctx, stream, l.o)
+		}
 		return err
 	})
 	if err != nil {

@@ -23,8 +23,10 @@ type Host interface {
 	// Serve takes over a byte stream, and returns when the handshake is over: when
 	// the peer has said what it wants, or did not do so before ctx ended or broke
 	// the protocol. On an error it has closed nc. Reads and writes of nc time out
-	// when ctx ends while Serve runs.
-	Serve(ctx context.Context, nc net.Conn) error
+	// when ctx ends while Serve runs. A stream that is one conversation, as those of
+	// other transports are, is returned as a Conn; otherwise that is nil, and ready
+	// has been or will be called.
+	Serve(ctx context.Context, nc net.Conn) (Conn, error)
 	// Close ends the byte streams that carry no conversation now, and those that
 	// do when their conversations end. It returns when no goroutine is left but
 	// those of conversations.

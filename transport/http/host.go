@@ -74,8 +74,12 @@ func (h *host) newServer() *http.Server {
 		},
 		ConnState: func(nc net.Conn, state http.ConnState) {
 			switch state {
-			case http.StateClosed, http.StateHijacked:
+			case http.StateClosed:
 				h.gone(nc)
+			case http.StateHijacked:
+				if s := h.stream(nc); s != nil {
+					s.hijacked.Store(true)
+				}
 			case http.StateActive, http.StateIdle:
 				if s := h.stream(nc); s != nil {
 					s.turn(state == http.StateIdle)
@@ -106,9 +110,9 @@ func (f feeder) Addr() net.Addr { return &net.TCPAddr{} }
 
 // Serve takes a byte stream over, and returns when the head of its first request
 // is there.
-func (h *host) Serve(ctx context.Context, nc net.Conn) error {
+func (h *host) Serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
 	_, err := h.serve(ctx, nc)
-	return err
+	return nil, err
 }
 
 func (h *host) serve(ctx context.Context, nc net.Conn) (*stream, error) {

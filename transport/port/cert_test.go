@@ -66,7 +66,8 @@ func TestClientCertificates(t *testing.T) {
 		{"Off", asks(port.Off), tls.RequireAndVerifyClientCert, "nobody", "nobody", "nobody"},
 		{"AsTLS, which asks", nil, tls.VerifyClientCertIfGiven, "alice", "nobody", "nobody"},
 		{"AsTLS, which does not", nil, tls.NoClientCert, "nobody", "nobody", "nobody"},
-		{"AsTLS, which demands", nil, tls.RequireAndVerifyClientCert, "alice", "certificate required", "nobody"},
+		{"AsTLS, which demands", nil, tls.RequireAndVerifyClientCert, "alice", refusal, refusal},
+		{"AsTLS, which demands any", nil, tls.RequireAnyClientCert, "nobody", "certificate required", "nobody"},
 	} {
 		o := &port.Options{ClientCerts: tt.rules}
 		o.TLS = serverTLS(t)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"sync"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -44,7 +43,7 @@ func (*portTransport) Server(context.Context, net.Conn, *transport.ListenOptions
 
 // Host is that of [transport.Multiplexer].
 func (t *portTransport) Host(o *transport.ListenOptions, ready func(transport.Conn)) transport.Host {
-	h := &host{o: t.o, ready: ready, byProtocol: make(map[string]*served)}
+	h := &host{o: t.o, byProtocol: make(map[string]*served)}
 	for i := range t.wires {
 		w := &served{wire: &t.wires[i], o: o}
 		if w.certs == Required {
@@ -69,11 +68,9 @@ func (t *portTransport) Host(o *transport.ListenOptions, ready func(transport.Co
 // A host finds the wire of each byte stream.
 type host struct {
 	o          *Options
-	ready      func(transport.Conn)
 	wires      []*served
 	byProtocol map[string]*served // of ALPN
 	tls        *tls.Config        // nil without TLS
-	waiting    sync.WaitGroup     // for who accepts
 }
 
 // served is a wire as one listener serves it.
@@ -84,49 +81,44 @@ type served struct {
 }
 
 // Serve is that of [transport.Host].
-func (h *host) Serve(ctx context.Context, nc net.Conn) error {
-	err := h.serve(ctx, nc)
+func (h *host) Serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
+	c, err := h.serve(ctx, nc)
 	if err != nil {
 		_ = nc.Close()
 	}
-	return err
+	return c, err
 }
 
-func (h *host) serve(ctx context.Context, nc net.Conn) error {
+func (h *host) serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
 	d := detection{host: h, plain: true}
 	first, err := d.run(ctx, nc)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	nc = newReplay(nc, first, d.found)
 	if d.found != nil {
-		return h.hand(ctx, d.found, nc)
+		return d.found.serve(ctx, nc)
 	}
 	session := tls.Server(nc, h.tls)
 	if err := session.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	if w := h.byProtocol[session.ConnectionState().NegotiatedProtocol]; w != nil {
-		return h.hand(ctx, w, session)
+		return w.serve(ctx, session)
 	}
 	d = detection{host: h}
 	if first, err = d.run(ctx, session); err != nil {
-		return err
+		return nil, err
 	}
-	return h.hand(ctx, d.found, newReplay(session, first, d.found))
+	return d.found.serve(ctx, newReplay(session, first, d.found))
 }
 
-// hand hands nc over to w.
-func (h *host) hand(ctx context.Context, w *served, nc net.Conn) error {
+// serve hands nc over to the wire.
+func (w *served) serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
 	if w.host != nil {
 		return w.host.Serve(ctx, nc)
 	}
-	c, err := w.Server(ctx, nc, w.o)
-	if err != nil {
-		return err
-	}
-	h.waiting.Go(func() { h.ready(c) })
-	return nil
+	return w.Server(ctx, nc, w.o)
 }
 
 // Close is that of [transport.Host].
@@ -137,6 +129,5 @@ func (h *host) Close() error {
 			errs = append(errs, w.host.Close())
 		}
 	}
-	h.waiting.Wait()
 	return errors.Join(errs...)
 }

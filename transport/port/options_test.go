@@ -35,6 +35,11 @@ func TestListenRefuses(t *testing.T) {
 		{"TLSOnly without TLS", with(func(o *port.Options) { o.TLSOnly = true }), "TLSOnly needs TLS"},
 		{"TLS without a certificate", with(func(o *port.Options) { o.TLS = new(tls.Config) }), "TLS needs a certificate"},
 		{"certificates without TLS", with(func(o *port.Options) { o.ClientCerts = asks(port.Required) }), "which need TLS"},
+		{"rules beside certificates that are not verified", with(func(o *port.Options) {
+			o.TLS = serverTLS(t)
+			o.TLS.ClientAuth = tls.RequestClientCert
+			o.ClientCerts = asks(port.Optional)
+		}), "that does not verify them (RequestClientCert)"},
 		{"certificates of a wire that is not served", with(func(o *port.Options) {
 			o.Wires, o.ClientCerts = []string{"stomp"}, map[string]port.ClientCert{"amqp": port.Optional}
 		}), `"amqp", which is not served`},

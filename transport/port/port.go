@@ -37,9 +37,9 @@ type Options struct {
 type ClientCert uint8
 
 const (
-	// AsTLS leaves it to the ClientAuth of the TLS configuration: a client that it
-	// refuses fails in the TLS handshake. If another wire of the port asks for less,
-	// so that the handshake must let it pass, it is refused as by Required.
+	// AsTLS asks what the ClientAuth of the TLS configuration says: Off, Optional or
+	// Required. Those values of it that do not verify certificates are left to the
+	// TLS handshake, and cannot stand beside other rules.
 	AsTLS ClientCert = iota
 	// Off takes no notice of certificates, and does not show them to anybody.
 	Off

@@ -12,10 +12,10 @@ import (
 // that names none: its first bytes tell the wire.
 func newTLS(conf *tls.Config, wires []wire) *tls.Config {
 	outer := conf.Clone()
-	ready := map[string]*tls.Config{"": adjust(conf, "", wires...)}
-	for _, w := range wires {
+	ready := map[string]*tls.Config{"": adjust(conf, wires, nil, "")}
+	for i, w := range wires {
 		for _, p := range w.protocols {
-			ready[p] = adjust(conf, p, w)
+			ready[p] = adjust(conf, wires, &wires[i], p)
 		}
 	}
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -24,10 +24,8 @@ func newTLS(conf *tls.Config, wires []wire) *tls.Config {
 			switch own, err := conf.GetConfigForClient(hello); {
 			case err != nil:
 				return nil, err
-			case own != nil && w != nil:
-				return adjust(own, protocol, *w), nil
 			case own != nil:
-				return adjust(own, "", wires...), nil
+				return adjust(own, wires, w, protocol), nil
 			}
 		}
 		return ready[protocol], nil
@@ -47,26 +45,38 @@ func choose(wires []wire, offered []string) (w *wire, protocol string) {
 	return nil, ""
 }
 
-// adjust returns conf for a client that wants one of wires.
-func adjust(conf *tls.Config, protocol string, wires ...wire) *tls.Config {
+// adjust returns conf for a client that asked for w by protocol, or for one of wires
+// if w is nil.
+func adjust(conf *tls.Config, wires []wire, w *wire, protocol string) *tls.Config {
 	conf = conf.Clone()
 	conf.GetConfigForClient = nil
 	if conf.MinVersion == 0 {
 		conf.MinVersion = tls.VersionTLS13
 	}
+	most := strictest(wires)
+	wanted := most
 	conf.NextProtos = nil
-	if protocol != "" {
-		conf.NextProtos = []string{protocol}
+	if w != nil {
+		conf.NextProtos, wanted = []string{protocol}, w.certs
 	}
-	switch least := slices.MaxFunc(wires, func(a, b wire) int { return int(a.certs) - int(b.certs) }).certs; least {
+	switch wanted {
 	case AsTLS: // all of them
 	case Off:
 		conf.ClientAuth = tls.NoClientCert
 		// A session that was begun without a certificate is not to be resumed where
 		// one is wanted.
-		conf.SessionTicketsDisabled = true
-	default:
+		conf.SessionTicketsDisabled = conf.SessionTicketsDisabled || most != Off
+	case Optional, Required:
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return conf
+}
+
+// strictest returns the most that one of wires asks for.
+func strictest(wires []wire) ClientCert {
+	var most ClientCert
+	for _, w := range wires {
+		most = max(most, w.certs)
+	}
+	return most
 }

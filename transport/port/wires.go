@@ -86,26 +86,29 @@ func (o *Options) checkCerts(served []wire) error {
 	case o.TLS != nil && len(o.TLS.Certificates) == 0 && o.TLS.GetCertificate == nil && o.TLS.GetConfigForClient == nil:
 		return errors.New("port: TLS needs a certificate and its key")
 	}
-	if o.TLS != nil {
-		resolve(served, o.TLS.ClientAuth)
+	if o.TLS == nil {
+		return nil
 	}
-	return nil
+	return resolve(served, o.TLS.ClientAuth)
 }
 
-// resolve turns AsTLS into what asks the same, if wires differ in what they ask.
-func resolve(served []wire, as tls.ClientAuthType) {
-	if !slices.ContainsFunc(served, func(w wire) bool { return w.certs != AsTLS }) {
-		return
+// resolve turns AsTLS into what asks the same.
+func resolve(served []wire, as tls.ClientAuthType) error {
+	rule, ok := map[tls.ClientAuthType]ClientCert{
+		tls.NoClientCert: Off, tls.VerifyClientCertIfGiven: Optional, tls.RequireAndVerifyClientCert: Required,
+	}[as]
+	own := func(w wire) bool { return w.certs != AsTLS }
+	switch {
+	case ok:
+	case slices.ContainsFunc(served, own):
+		return fmt.Errorf("port: wires with rules for certificates, and a TLS configuration that does not verify them (%v)", as)
+	default:
+		return nil
 	}
 	for i := range served {
-		switch w := &served[i]; {
-		case w.certs != AsTLS:
-		case as == tls.NoClientCert:
-			w.certs = Off
-		case as == tls.RequireAnyClientCert, as == tls.RequireAndVerifyClientCert:
-			w.certs = Required
-		default:
-			w.certs = Optional
+		if !own(served[i]) {
+			served[i].certs = rule
 		}
 	}
+	return nil
 }
