@@ -34,8 +34,11 @@ type legacyCall struct {
 	Method string `json:"method"`
 	Params []any  `json:"params"`
 	Result any    `json:"result"`
-	once   func(ctx context.Context, c *rpc.Client) error
+	once   doer
 }
+
+// A doer makes one call.
+type doer func(ctx context.Context, c *rpc.Client) error
 
 // legacyCalls are a small call, one as of oVirt's host agent, a large text and many
 // numbers.
@@ -141,8 +144,9 @@ func (o *options) benchLegacy(ctx context.Context, stderr io.Writer) (string, er
 		return "", err
 	}
 	rates, err := o.rateTable(ctx)
-	return fmt.Sprintf("%s, %s %s, %s, GOMAXPROCS %d, polyport %s%s; median of %d rounds of %v each.\n%s%s%s%s",
-		r.Date.Format(time.DateOnly), r.Go, r.Platform, r.CPU, r.Procs, r.Revision, version, o.rounds, o.time, sizes, inPython, costs, rates), err
+	return fmt.Sprintf("%s, %s %s, %s, GOMAXPROCS %d, polyport %s%s; median of %d rounds of %v each.\n",
+		r.Date.Format(time.DateOnly), r.Go, r.Platform, r.CPU, r.Procs, r.Revision, version, o.rounds, o.time) +
+		sizes + inPython + costs + rates, err
 }
 
 // A recorder is a server between a client and a server of HTTP, that counts the
@@ -158,13 +162,14 @@ func (c *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
+	//nolint:gosec // c.to is our own server
 	out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+c.to+r.URL.Path, bytes.NewReader(body))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
 	out.Header.Set("Content-Type", r.Header.Get("Content-Type"))
-	answer, err := http.DefaultClient.Do(out)
+	answer, err := http.DefaultClient.Do(out) //nolint:gosec // as above
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -187,7 +192,8 @@ func sizeTable(ctx context.Context) (string, error) {
 				return "", fmt.Errorf("%s: %w", call.title, err)
 			}
 		}
-		t.row(call.title, strconv.FormatInt(sizes[0], 10), strconv.FormatInt(sizes[1], 10), fmt.Sprintf("%.2f", float64(sizes[1])/float64(sizes[0])))
+		t.row(call.title, strconv.FormatInt(sizes[0], 10), strconv.FormatInt(sizes[1], 10),
+			fmt.Sprintf("%.2f", float64(sizes[1])/float64(sizes[0])))
 	}
 	return t.String(), nil
 }
@@ -233,7 +239,7 @@ func (o *options) pythonTable(ctx context.Context) (text, version string, err er
 	times := make([][2][]float64, len(calls))
 	ratios := make([][]float64, len(calls))
 	for range o.rounds {
-		cmd := exec.CommandContext(ctx, "python3", "-c", callsInPython)
+		cmd := exec.CommandContext(ctx, "python3", "-c", callsInPython) //nolint:gosec // it is embedded
 		cmd.Stdin = bytes.NewReader(in)
 		answer, err := cmd.Output()
 		if err != nil {
@@ -272,7 +278,8 @@ type way struct {
 // costTable measures whole calls over HTTP, both ends.
 func (o *options) costTable(ctx context.Context) (string, error) {
 	var t table
-	t.header("a call over HTTP, both ends in Go", "JSON-RPC, processor time", "XML-RPC, processor time", "XML ÷ JSON", "JSON-RPC, allocs", "XML-RPC, allocs")
+	t.header("a call over HTTP, both ends in Go", "JSON-RPC, processor time", "XML-RPC, processor time", "XML ÷ JSON",
+		"JSON-RPC, allocs", "XML-RPC, allocs")
 	for _, call := range legacyCalls() {
 		all, err := o.compare(ctx, call.once, []way{{url: legacyJSON, conns: 1, callers: 1}, {url: legacyXML, conns: 1, callers: 1}})
 		if err != nil {
@@ -338,11 +345,12 @@ func (all tolls) against(others tolls, of func(toll) float64) string {
 	return fmt.Sprintf("%.2f", median(ratios))
 }
 
-func (all tolls) time() string        { return brief(time.Duration(median(all.values(toll.processor)))) }
+func (all tolls) time() string { return brief(time.Duration(median(all.values(toll.processor)))) }
+
 func (all tolls) allocations() string { return fmt.Sprintf("%.0f", median(all.values(toll.memory))) }
 
 // compare has ways take turns at a call, and returns what each took in each round.
-func (o *options) compare(ctx context.Context, once func(context.Context, *rpc.Client) error, ways []way) ([]tolls, error) {
+func (o *options) compare(ctx context.Context, once doer, ways []way) ([]tolls, error) {
 	all := make([]tolls, len(ways))
 	for range o.rounds {
 		for i, w := range ways {
@@ -357,7 +365,7 @@ func (o *options) compare(ctx context.Context, once func(context.Context, *rpc.C
 }
 
 // take measures one way for a while.
-func (o *options) take(ctx context.Context, callers int, once func(context.Context, *rpc.Client) error, w way) (took toll, err error) {
+func (o *options) take(ctx context.Context, callers int, once doer, w way) (took toll, err error) {
 	c, _, err := openLegacy(ctx, w.url, w.conns)
 	if err != nil {
 		return took, err
@@ -385,7 +393,7 @@ func (o *options) take(ctx context.Context, callers int, once func(context.Conte
 }
 
 // callOnce has callers call for a time, and returns how many calls they made.
-func callOnce(ctx context.Context, c *rpc.Client, callers int, once func(context.Context, *rpc.Client) error, d time.Duration) (int64, error) {
+func callOnce(ctx context.Context, c *rpc.Client, callers int, once doer, d time.Duration) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var made atomic.Int64

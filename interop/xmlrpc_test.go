@@ -161,8 +161,12 @@ func judgeTypes(t *testing.T, c *rpc.Client) {
 		t.Errorf("Types = %+v, %v, want %+v", got, err, want)
 	}
 	params := []any{
-		1, 1.5, json.RawMessage("6.0"), true, nil, " a\r\n\"<&>", []int{}, map[string]any{},
-		map[string]any{"$base64": []byte("a")}, map[string]any{"$dateTime": want.Time}, 1 << 40,
+		1, 1.5, json.RawMessage("6.0"), true, nil, " a\r\n\"<&>",
+		[]int{},
+		map[string]any{},
+		map[string]any{"$base64": []byte("a")},
+		map[string]any{"$dateTime": want.Time},
+		1 << 40,
 	}
 	kinds := []string{"int", "float", "float", "bool", "NoneType", "str", "list", "dict", "bytes", "datetime", "int"}
 	if got, err := rpc.Call[[]string](ctx, c, "Kinds", params); err != nil || !reflect.DeepEqual(got, kinds) {

@@ -127,9 +127,11 @@ func TestXMLServer(t *testing.T) {
 		{"not a number", xmlCall("Echo", "<double>nan</double>"), "<int>-32602</int>"},
 		{"a charset of others", "<?xml version='1.0' encoding='EUC-JP'?><methodCall/>", "<int>-32701</int>"},
 		{"list of methods", xmlCall("system.listMethods"), "<value><string>Math.Sum</string></value>"},
-		{"multicall", xmlCall("system.multicall", "<array><data><value><struct>"+member("methodName", "Math.Sum")+member("params", "<array><data><value><int>2</int></value></data></array>")+"</struct></value>"+
-			"<value><struct>"+member("methodName", "system.multicall")+member("params", "<array><data/></array>")+"</struct></value></data></array>"),
-			"<array><data><value><array><data><value><int>2</int></value></data></array></value><value><struct><member><name>faultCode</name><value><int>-32601</int>"},
+		{
+			"multicall", xmlCall("system.multicall", "<array><data><value><struct>"+member("methodName", "Math.Sum")+member("params", "<array><data><value><int>2</int></value></data></array>")+"</struct></value>"+
+				"<value><struct>"+member("methodName", "system.multicall")+member("params", "<array><data/></array>")+"</struct></value></data></array>"),
+			"<array><data><value><array><data><value><int>2</int></value></data></array></value><value><struct><member><name>faultCode</name><value><int>-32601</int>",
+		},
 		{"multicall of nothing", xmlCall("system.multicall", "<array><data/></array>"), "<value><array><data></data></array></value>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -164,9 +166,10 @@ func TestXMLHostile(t *testing.T) {
 	o.Limits.Message = 64 << 20 // so that it is not the length alone that saves us
 	url := "http://" + serveXML(t, nil, o)
 	narrow := "http://" + serveXML(t, nil, nil)
-	laughs := "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol0 'lol'>"
-	for i := '1'; i <= '9'; i++ {
-		laughs += "<!ENTITY lol" + string(i) + " '" + strings.Repeat("&lol"+string(i-1)+";", 10) + "'>"
+	var laughs strings.Builder
+	laughs.WriteString("<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol0 'lol'>")
+	for i := 1; i <= 9; i++ {
+		fmt.Fprintf(&laughs, "<!ENTITY lol%d '%s'>", i, strings.Repeat(fmt.Sprintf("&lol%d;", i-1), 10))
 	}
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -180,7 +183,7 @@ func TestXMLHostile(t *testing.T) {
 		status         int
 		word           string
 	}{
-		{"billion laughs", url, laughs + "]>" + xmlCall("Echo", "&lol9;"), nil, 200, "-32600"},
+		{"billion laughs", url, laughs.String() + "]>" + xmlCall("Echo", "&lol9;"), nil, 200, "-32600"},
 		{"10^6 deep", url, "<methodCall><methodName>Echo</methodName><params><param>" + strings.Repeat("<value><array><data>", million), nil, 200, "500 deep"},
 		{"as many members as fit", narrow, xmlCall("Math.Sum", "<struct>"+strings.Repeat("<member><name/><value/></member>", million/8)+"</struct>"), nil, 200, "-32602"},
 		{"10^6 members over the limit", narrow, xmlCall("Echo", "<struct>"+strings.Repeat("<member><name/><value/></member>", million)+"</struct>"), []string{"Expect", "100-continue"}, 413, "4194304"},

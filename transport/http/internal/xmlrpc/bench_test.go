@@ -2,6 +2,7 @@ package xmlrpc_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ var exchanges = func() (all []struct{ name, request, answer string }) {
 		members = append(members, fmt.Sprintf(`"member%d":"%d.25"`, i, i*1000))
 	}
 	for i := range 1000 {
-		numbers = append(numbers, fmt.Sprint(i))
+		numbers = append(numbers, strconv.Itoa(i))
 	}
 	add("Sum", "[1,2,3]", "6")
 	add("Stats60", "[]", "{"+strings.Join(members, ",")+"}")

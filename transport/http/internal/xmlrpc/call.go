@@ -53,7 +53,8 @@ func ReadCall(doc []byte, charset string, l Limits) (*Call, error) {
 		return nil, err
 	}
 	if c.many {
-		return c, c.toBatch()
+		err = c.toBatch()
+		return c, err
 	}
 	c.Message = append(c.Message, `,"id":1}`...)
 	return c, nil
@@ -83,31 +84,37 @@ func (s *scanner) callParams(dst []byte, bare bool) ([]byte, error) {
 	if err := s.tag(); err != nil {
 		return dst, err
 	}
-	if s.open {
-		if err := s.is(true, "params"); err != nil {
-			return dst, err
-		}
-		const member = `,"params":`
-		start := len(dst)
-		if !bare {
-			dst = append(dst, member...)
-		}
-		n := len(dst)
-		var err error
-		if dst, err = s.params(dst); err != nil {
-			return dst, err
-		}
-		if !bare {
-			dst = byName(dst, start, n)
-		}
-		if err := s.tag(); err != nil {
-			return dst, err
-		}
+	if !s.open { // there are none
+		return dst, s.callEnds()
 	}
-	if err := s.is(false, "methodCall"); err != nil {
+	if err := s.is(true, "params"); err != nil {
 		return dst, err
 	}
-	return dst, s.ends()
+	start := len(dst)
+	if !bare {
+		dst = append(dst, `,"params":`...)
+	}
+	n := len(dst)
+	dst, err := s.params(dst)
+	if err != nil {
+		return dst, err
+	}
+	if !bare {
+		dst = byName(dst, start, n)
+	}
+	if err := s.tag(); err != nil {
+		return dst, err
+	}
+	return dst, s.callEnds()
+}
+
+// callEnds makes sure that the last tag ends a methodCall, and that with it the
+// document.
+func (s *scanner) callEnds() error {
+	if err := s.is(false, "methodCall"); err != nil {
+		return err
+	}
+	return s.ends()
 }
 
 // byName takes params for params by name, or for none, that dst has from n on as

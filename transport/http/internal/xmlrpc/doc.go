@@ -10,15 +10,23 @@
 //
 // # Values
 //
-//	XML-RPC                       JSON                  JSON                         XML-RPC
-//	i4, int, i8, …                a whole number        a whole number of 32 bits    int
-//	double                        a number with a point   of 64 bits                 i8
-//	boolean                       true, false             of more, if exact          double
-//	string, or no type            a string              any other number             double
-//	dateTime.iso8601              a string, RFC 3339    {"$dateTime": RFC 3339}      dateTime.iso8601, UTC
-//	base64                        a string, base64      {"$base64": base64}          base64
-//	struct, array                 an object, an array   an object, an array          struct, array
-//	nil                           null                  null                         nil
+//	of XML-RPC                becomes
+//	i4, int, i8, …            a whole number
+//	double                    a number with a point
+//	boolean                   true, false
+//	string, or no type        a string
+//	dateTime.iso8601          a string as in RFC 3339
+//	base64                    a string of base64
+//	struct, array             an object, an array
+//	nil                       null
+//
+//	of JSON                   becomes
+//	a whole number            int, or i8 if it has more than 32 bits
+//	one of more than 64 bits  double, if that holds it exactly
+//	any other number          double
+//	{"$dateTime": RFC 3339}   dateTime.iso8601, in UTC
+//	{"$base64": base64}       base64
+//	all others                what is above in their row
 //
 // A time without a zone is taken for UTC. An object is a time or bytes if the
 // tag is its only member and a string. Characters that XML has not, control

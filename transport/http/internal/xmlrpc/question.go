@@ -32,7 +32,8 @@ func NewQuestion(message []byte, l Limits) (*Question, error) {
 		}
 		return nil, errorf(CodeInvalid, "no message of JSON-RPC: %v", err)
 	}
-	q.Document = append(doc, "</methodCall>\n"...)
+	doc = append(doc, "</methodCall>\n"...)
+	q.Document = doc
 	return q, nil
 }
 
