@@ -15,6 +15,9 @@
 // Python's xmlrpc.client calls a JSON-RPC server, and our client calls its
 // xmlrpc.server, with values of every type.
 //
+// Python's websockets 10 and the WebSocket of Node 20 call a JSON-RPC server and are
+// called back, and websockets answers its client; curl and Python hear events.
+//
 // Qpid Proton 0.37 and go-amqp 1.7 call a JSON-RPC server, send to it and listen
 // to it, with no broker between; package amqp in this module has these tests.
 //

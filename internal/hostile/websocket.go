@@ -26,7 +26,8 @@ func WebSocket() [][]byte {
 		{0x82, 0xfe, 0, 5, 0, 0, 0, 0}, // a length of two bytes that needs one
 		{0x81, 0x01, 'x'},              // not masked
 		{0xf1, 0x80, 0, 0, 0, 0},
-		{0x83, 0x80, 0, 0, 0, 0}, {0x8f, 0x80, 0, 0, 0, 0},
+		{0x83, 0x80, 0, 0, 0, 0},
+		{0x8f, 0x80, 0, 0, 0, 0},
 		{0x09, 0x80, 0, 0, 0, 0},
 		{0x89, 0xfe, 0x01, 0x00, 0, 0, 0, 0}, // a ping of 256 bytes
 		webFrame(0x80, "a continuation"),

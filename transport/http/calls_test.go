@@ -229,7 +229,7 @@ func TestEventsAsText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answer.Header.Get("Content-Type"); answer.StatusCode != 200 || got != "text/event-stream" || (answer.ProtoMajor == 2) != two {
+		if got := answer.Header.Get("Content-Type"); answer.StatusCode != stdhttp.StatusOK || got != "text/event-stream" || (answer.ProtoMajor == 2) != two {
 			t.Errorf("the answer is %s %s, %q", answer.Proto, answer.Status, got)
 		}
 		for { // until the server knows of it

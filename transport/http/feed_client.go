@@ -58,7 +58,7 @@ func (l *listener) ask(ctx context.Context, nc net.Conn, u *url.URL, o *transpor
 	if err := writeRequest(nc, r); err != nil {
 		return err
 	}
-	answer, err := readResponse(l.stream.Reader, r, o.Limits.HeaderBytes)
+	answer, err := readResponse(l.stream.Reader, r, o.Limits.HeaderBytes) //nolint:bodyclose // it is what was read
 	if err != nil {
 		return err
 	}

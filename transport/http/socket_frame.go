@@ -156,7 +156,7 @@ func (r *frameReader) next() (m *transport.Message, opcode byte, payload []byte,
 		}
 		if r.head.fin {
 			m, opcode = r.message, r.kind
-			m.Body = r.body[:len(r.body):len(r.body)]
+			m.Body = slices.Clip(r.body)
 			r.message, r.body = nil, nil
 			r.stream.FrameDone()
 			return m, opcode, nil, nil

@@ -135,7 +135,10 @@ func FuzzFrames(f *testing.F) {
 			{raw(fin|textOp, "Hello"), raw(fin|ping, "x"), raw(fin|binaryOp, "\xff")},
 			{raw(more|textOp, "κ"), raw(fin|pong, ""), raw(more|cont, ""), raw(fin|cont, "ό"), raw(fin|closeOp, closing(1000, "done"))},
 			{raw(fin|textOp, strings.Repeat("x", 126)), raw(more|binaryOp, strings.Repeat("y", 200)), raw(fin|cont, strings.Repeat("z", 101))},
-			{lying(fin|binaryOp, 1<<62, 8)}, {raw(fin|textOp, "\xce")}, {raw(fin|closeOp, "\x03")}, {raw(fin|ping, strings.Repeat("p", 126))},
+			{lying(fin|binaryOp, 1<<62, 8)},
+			{raw(fin|textOp, "\xce")},
+			{raw(fin|closeOp, "\x03")},
+			{raw(fin|ping, strings.Repeat("p", 126))},
 		} {
 			f.Add(encode(client, frames...), []byte{0}, client)
 			f.Add(encode(client, frames...), []byte{3, 100}, client)

@@ -40,7 +40,7 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 	// The page has been judged. Without extensions there is no compression: it
 	// would hold memory for each connection, and let a peer's few bytes become many.
 	c, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
-		Subprotocols: []string{ownProtocol, plainProtocol}, InsecureSkipVerify: true, //nolint:gosec // of the origin, not of TLS
+		Subprotocols: []string{ownProtocol, plainProtocol}, InsecureSkipVerify: true,
 	})
 	if err != nil {
 		h.o.Logger.Info("WebSocket refused", "remote", r.RemoteAddr, "err", err)
@@ -108,8 +108,9 @@ func (s *socket) upgrade(ctx context.Context, nc net.Conn, u *url.URL, o *transp
 	asks := &asking{nc: nc, in: s.stream.Reader, most: o.Limits.HeaderBytes}
 	headers := requestHeaders(u)
 	setBeat(headers, o.Heartbeat)
-	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u), &websocket.DialOptions{
-		HTTPClient: &http.Client{Transport: asks, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u), &websocket.DialOptions{ //nolint:bodyclose // it is what was read
+		HTTPClient: &http.Client{Transport: asks, CheckRedirect: stay},
 		HTTPHeader: headers, Host: hostHeader(u, o), Subprotocols: []string{ownProtocol, plainProtocol},
 	})
 	switch {

@@ -65,7 +65,7 @@ func TestForeignClient(t *testing.T) {
 		offers []string
 		want   string
 	}{{nil, ""}, {[]string{"jsonrpc"}, "jsonrpc"}, {[]string{"other", "jsonrpc"}, "jsonrpc"}, {[]string{"other"}, ""}} {
-		ws, _, err := websocket.Dial(t.Context(), "ws://"+addr, &websocket.DialOptions{
+		ws, _, err := websocket.Dial(t.Context(), "ws://"+addr, &websocket.DialOptions{ //nolint:bodyclose // the library sees to it
 			Subprotocols: c.offers, CompressionMode: websocket.CompressionContextTakeover,
 		})
 		if err != nil {
@@ -100,7 +100,7 @@ func TestForeignClient(t *testing.T) {
 // TestServerSaysGoodbye: the server's Close comes as going away.
 func TestServerSaysGoodbye(t *testing.T) {
 	l, addr := listenHTTP(t, nil, nil)
-	ws, _, err := websocket.Dial(t.Context(), "ws://"+addr+"/rpc", nil)
+	ws, _, err := websocket.Dial(t.Context(), "ws://"+addr+"/rpc", nil) //nolint:bodyclose // the library sees to it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,14 +268,14 @@ func TestRequestsForSockets(t *testing.T) {
 			headers := map[string]string{
 				"Host": addr, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 			}
-			request := "GET /" + strings.TrimPrefix(c.path, "/") + " HTTP/1.1\r\n"
 			for name, value := range c.headers {
 				headers[name] = strings.ReplaceAll(value, "HOST", addr)
 			}
+			request := []byte("GET /" + strings.TrimPrefix(c.path, "/") + " HTTP/1.1\r\n")
 			for name, value := range headers {
-				request += name + ": " + value + "\r\n"
+				request = append(request, name+": "+value+"\r\n"...)
 			}
-			_, _ = nc.Write([]byte(request + "\r\n"))
+			_, _ = nc.Write(append(request, "\r\n"...))
 			answer := make([]byte, 4096)
 			n, _ := nc.Read(answer)
 			status := strings.Fields(string(answer[:n]) + " - -")[1]

@@ -82,8 +82,10 @@ func (v *conform) wireSuites() (all []suite) {
 			continue
 		}
 		for _, url := range w.urls {
-			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType, Patience: v.Timeout}
-			h.Skip = w.skip[url]
+			h := conformance.Harness{
+				Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType,
+				Patience: v.Timeout, Skip: w.skip[url],
+			}
 			if w.inMemory {
 				all = append(all, suite{url + " in memory", h})
 			}
