@@ -104,16 +104,16 @@ func startAttack(t *testing.T, mode, addr string, count int) (stop func()) {
 }
 
 // openTCP is openGate on TCP, without logs.
-func openTCP(t testing.TB, o *port.Options) *gate {
-	t.Helper()
+func openTCP(tb testing.TB, o *port.Options) *gate {
+	tb.Helper()
 	g := &gate{seen: map[string]int{}, done: make(chan struct{})}
 	o.Logger = slog.New(slog.DiscardHandler)
 	var err error
-	if g.Listener, err = port.Listen(t.Context(), "127.0.0.1:0", o); err != nil {
-		t.Fatal(err)
+	if g.Listener, err = port.Listen(tb.Context(), "127.0.0.1:0", o); err != nil {
+		tb.Fatal(err)
 	}
 	go g.accept()
-	t.Cleanup(g.close)
+	tb.Cleanup(g.close)
 	return g
 }
 
