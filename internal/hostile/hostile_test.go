@@ -7,6 +7,7 @@ import (
 	"github.com/polyport/polyport/internal/hostile"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp"
+	"github.com/polyport/polyport/transport/http"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
 	"github.com/polyport/polyport/transport/zmq"
@@ -25,6 +26,7 @@ func TestBeginWell(t *testing.T) {
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
 		{"amqp", amqp.Transport{}, hostile.AMQP(), 43},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
+		{"http", http.Transport{}, hostile.HTTP(), 0}, // a request that is sound is the handshake
 	} {
 		let := 0
 		for _, opening := range c.openings {

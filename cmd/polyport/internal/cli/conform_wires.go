@@ -5,6 +5,7 @@ import (
 	"github.com/polyport/polyport/internal/hostile"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp"
+	"github.com/polyport/polyport/transport/http"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
 	"github.com/polyport/polyport/transport/zmq"
@@ -18,11 +19,18 @@ type wire struct {
 	hostile   [][]byte // openings of its own
 	inMemory  bool     // also without a socket
 	headerSet bool     // headers are a map
+	// contentType is that of messages without any, on a wire on which every body has one.
+	contentType string
+	skip        map[string]string // rules that do not hold, and why
 }
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
 	{name: "amqp", transport: amqp.Transport{}, urls: []string{"amqp://conformance"}, hostile: hostile.AMQP(), headerSet: true},
+	{
+		name: "http", transport: conformance.Greeting(http.Transport{}), urls: []string{"http://conformance"}, hostile: hostile.HTTP(),
+		headerSet: true, contentType: "application/json", skip: map[string]string{"IdleLives": "a server closes a connection that is idle for 2 min"},
+	},
 	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true},
 	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP()},
 	{name: "zmq", transport: zmq.Transport{}, urls: sockets("zmq"), hostile: hostile.ZMQ()},
@@ -58,7 +66,7 @@ func (v *conform) wireSuites() (all []suite) {
 			continue
 		}
 		for _, url := range w.urls {
-			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, Patience: v.Timeout}
+			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType, Skip: w.skip, Patience: v.Timeout}
 			if w.inMemory {
 				all = append(all, suite{url + " in memory", h})
 			}
