@@ -65,6 +65,10 @@ bench-brokers: ## Compare with go-stomp alone through RabbitMQ and ActiveMQ (5 m
 bench-zmq: ## Compare the bare ZeroMQ wire with libzmq, in C (1 min); renews docs/bench.md
 	cd bench && go run . -zmq -time 1s -doc ../docs/bench.md
 
+.PHONY: bench-legacy
+bench-legacy: ## Compare JSON-RPC with XML-RPC, in size, time and calls a second (2 min); renews docs/bench.md
+	cd bench && go run . -legacy -time 1s -doc ../docs/bench.md
+
 .PHONY: microbench
 microbench: ## Run the Go benchmarks that match BENCH (.), COUNT times
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...

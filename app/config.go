@@ -20,9 +20,10 @@ import (
 // the documented defaults. [Load] fills it from a file, the environment and
 // flags; the names of its settings there are in the package documentation.
 type Config struct {
-	// Listen are the addresses to listen at: HOST:PORT, which means the wire
-	// stomp, or a URL such as stomps://HOST:PORT. Port 0 picks a free one. None
-	// means 127.0.0.1:7070, unless there is something to consume.
+	// Listen are the addresses to listen at: HOST:PORT, at which all wires are
+	// spoken, with TLS and without if there is a certificate; or a URL such as
+	// stomps://HOST:PORT for one wire alone. Port 0 picks a free one. None means
+	// 127.0.0.1:7070, unless there is something to consume.
 	Listen []string `koanf:"listen"`
 	// Consume are queues of brokers whose requests are served, too: URLs such
 	// as stomp://USER:PASSWORD@HOST:PORT/queue/calc. They are secret for the
@@ -48,8 +49,12 @@ type Config struct {
 	// UsersFile names a file with a line NAME:PASSWORD for each further user.
 	// Empty lines and lines that begin with # are passed over.
 	UsersFile string `koanf:"users_file"`
-	// TLS is for the addresses whose URL asks for it.
+	// PlaintextPasswords takes passwords without TLS from other machines, too.
+	PlaintextPasswords bool `koanf:"plaintext_passwords"`
+	// TLS is for all addresses but those whose URL is that of a wire without it.
 	TLS TLSConfig `koanf:"tls"`
+	// HTTP adjusts the wire of HTTP and WebSocket.
+	HTTP HTTPConfig `koanf:"http"`
 }
 
 // LogConfig says what is logged and how.
@@ -71,10 +76,12 @@ type Limits struct {
 	Subscriptions int `koanf:"subscriptions"`
 	Unsettled     int `koanf:"unsettled"`
 	// Connections, Handshakes and HandshakeTimeout are those of
-	// [transport.ListenOptions], for each address.
+	// [transport.ListenOptions], for each address, and DetectionTimeout that of
+	// [port.Options].
 	Connections      int           `koanf:"connections"`
 	Handshakes       int           `koanf:"handshakes"`
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+	DetectionTimeout time.Duration `koanf:"detection_timeout"`
 	// Depth, Batch, InFlight, NullParams and ScalarParams are those of
 	// [rpc.Limits].
 	Depth        int  `koanf:"depth"`
@@ -119,6 +126,11 @@ type ConsumerConfig struct {
 	// for each queue, with AtLeastOnce; the others wait in the broker, or go to
 	// other servers. Zero means 128.
 	Prefetch int `koanf:"prefetch"`
+	// PlaintextPasswords sends the passwords in the URLs to other machines without
+	// TLS, too.
+	PlaintextPasswords bool `koanf:"plaintext_passwords"`
+	// MinVersion is the least version of TLS. Empty means 1.3.
+	MinVersion TLSVersion `koanf:"min_version"`
 	// CA holds the authorities that brokers' certificates must come from. Empty
 	// means those of the system.
 	CA string `koanf:"ca"`
@@ -127,16 +139,34 @@ type ConsumerConfig struct {
 	Key  string `koanf:"key"`
 }
 
-// TLSConfig names the PEM files for TLS.
+// TLSConfig names the PEM files for TLS. They are looked at again, at most once a
+// second, when a peer connects: new ones are used from then on, and if they cannot
+// be used that is logged and the old ones stay.
 type TLSConfig struct {
 	// Cert and Key are the server's certificate, with its chain, and its key.
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
+	// MinVersion is the least version of TLS. Empty means 1.3.
+	MinVersion TLSVersion `koanf:"min_version"`
 	// ClientCA holds the authorities that clients' certificates must come from.
-	// Empty asks clients for none.
+	// With it every client has to show one, and so has to use TLS. Empty asks for
+	// none.
 	ClientCA string `koanf:"client_ca"`
 	// ClientOptional lets clients without a certificate in, too.
 	ClientOptional bool `koanf:"client_optional"`
+	// ClientCerts says of some wires, by their scheme without TLS, what they ask of
+	// a client's certificate in place of that: off, optional or required. With
+	// "required" a client without TLS is refused, too. WebSocket is the wire http.
+	ClientCerts map[string]string `koanf:"client_certs"`
+	// Only refuses clients without TLS.
+	Only bool `koanf:"only"`
+}
+
+// HTTPConfig has the fields of [http.Options].
+type HTTPConfig struct {
+	Origins  []string `koanf:"origins"`
+	NoXMLRPC bool     `koanf:"no_xmlrpc"`
+	Compat   bool     `koanf:"compat"`
 }
 
 // A ConfigError says which setting cannot be used, and why.
@@ -191,13 +221,14 @@ func (c Config) Validate() error {
 	if err := c.validateNumbers(); err != nil {
 		return err
 	}
-	secured := false
 	for _, addr := range c.Listen {
 		u, err := listenURL(addr)
 		if err != nil {
 			return &ConfigError{Key: "listen", Err: err}
 		}
-		secured = secured || IsTLS(u.Scheme)
+		if err := c.TLS.validateFor(u.Scheme); err != nil {
+			return err
+		}
 	}
 	for _, raw := range c.Consume {
 		if _, err := consumeURL(raw); err != nil {
@@ -207,21 +238,17 @@ func (c Config) Validate() error {
 	switch {
 	case !slices.Contains([]string{"", "text", "json"}, c.Log.Format):
 		return &ConfigError{Key: "log.format", Err: fmt.Errorf("expected text or json, got %q", c.Log.Format)}
-	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
-		return &ConfigError{Key: "tls", Err: errors.New("cert and key go together")}
 	case (c.Consumer.Cert == "") != (c.Consumer.Key == ""):
 		return &ConfigError{Key: "consumer", Err: errors.New("cert and key go together")}
-	case secured && c.TLS.Cert == "":
-		return &ConfigError{Key: "tls.cert", Err: errors.New("an address with TLS needs a certificate and its key")}
-	case c.TLS.Cert == "" && c.TLS.ClientCA != "":
-		return &ConfigError{Key: "tls.client_ca", Err: errors.New("is of no use without tls.cert and tls.key")}
+	case !c.Consumer.MinVersion.known():
+		return &ConfigError{Key: "consumer.min_version", Err: c.Consumer.MinVersion.unknown()}
 	}
 	for name := range c.Users {
 		if name == "" {
 			return &ConfigError{Key: "users", Err: errors.New("a user needs a name")}
 		}
 	}
-	return nil
+	return c.TLS.validate()
 }
 
 // validateNumbers refuses negative numbers, but a heart-beat's.
@@ -239,7 +266,8 @@ func (c Config) validateNumbers() error {
 
 var errNoUser = errors.New("an address to listen at has no user; see the settings users and users_file")
 
-// listenURL reads an address of [Config].Listen.
+// listenURL reads an address of [Config].Listen. Without a scheme it means all
+// wires.
 func listenURL(addr string) (*url.URL, error) {
 	raw := addr
 	switch {
@@ -250,13 +278,13 @@ func listenURL(addr string) (*url.URL, error) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return nil, fmt.Errorf("%q is no address; expected HOST:PORT or a URL such as stomp://HOST:PORT", addr)
 		}
-		raw = "stomp://" + addr
+		raw = "//" + addr
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return nil, errors.New("cannot parse the address; expected HOST:PORT or a URL such as stomp://HOST:PORT")
-	case !slices.Contains(transport.Schemes(), u.Scheme):
+	case u.Scheme != "" && !slices.Contains(transport.Schemes(), u.Scheme):
 		return nil, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(transport.Schemes(), ", "))
 	case u.User != nil:
 		return nil, errNoUser

@@ -18,11 +18,11 @@ import (
 // [*ConfigError].
 func NewRedialOptions(c Config, log *slog.Logger) (*transport.RedialOptions, error) {
 	o := &transport.RedialOptions{DialOptions: transport.DialOptions{
-		Options: transport.Options{Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log},
+		Options: transport.Options{Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log, PlaintextPasswords: c.Consumer.PlaintextPasswords},
 	}}
 	// A subscription's credit is bounded by it.
 	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch)
-	secured := &tls.Config{MinVersion: tls.VersionTLS13}
+	secured := &tls.Config{MinVersion: c.Consumer.MinVersion.number()}
 	var err error
 	if c.Consumer.CA != "" {
 		if secured.RootCAs, err = ReadCertPool(c.Consumer.CA); err != nil {

@@ -17,6 +17,9 @@ func convert(t reflect.Type, v any) (any, error) {
 	if t == reflect.TypeFor[map[string]Secret]() {
 		return toUsers(v)
 	}
+	if t == reflect.TypeFor[map[string]string]() {
+		return toTexts(v)
+	}
 	if t == reflect.TypeFor[[]Secret]() {
 		return toSecrets(v)
 	}
@@ -32,6 +35,8 @@ func convert(t reflect.Type, v any) (any, error) {
 		return toInt(v)
 	case bool:
 		return toBool(v)
+	case TLSVersion:
+		return TLSVersion(fmt.Sprint(v)), nil // YAML takes 1.2 for a number
 	case string:
 		return toString(v)
 	case []string:
@@ -165,4 +170,35 @@ func toUsers(v any) (any, error) {
 		return nil, errors.New("expected passwords by the names of users")
 	}
 	return users, nil
+}
+
+// toTexts takes texts by name, or a text NAME:TEXT,NAME:TEXT. Its result is of the
+// type that maps have in a file, so that those of several sources are merged.
+func toTexts(v any) (any, error) {
+	texts := map[string]any{}
+	switch given := v.(type) {
+	case map[string]any:
+		for name, value := range given {
+			text, ok := value.(string)
+			if !ok {
+				return nil, fmt.Errorf("%s: %w", name, expected("text; put it in quotes", value))
+			}
+			texts[name] = text
+		}
+	case map[string]string:
+		for name, text := range given {
+			texts[name] = text
+		}
+	case string:
+		for pair := range strings.SplitSeq(given, ",") {
+			name, text, ok := strings.Cut(strings.TrimSpace(pair), ":")
+			if !ok || name == "" {
+				return nil, fmt.Errorf("expected NAME:TEXT,NAME:TEXT, got %q", given)
+			}
+			texts[name] = text
+		}
+	default:
+		return nil, expected("texts by name", v)
+	}
+	return texts, nil
 }

@@ -39,6 +39,8 @@
 //	consumer:                    POLYPORT_CONSUMER_…
 //	  at_least_once: false       acknowledge after the answer, not before
 //	  prefetch: 128              requests under way, with at_least_once
+//	  plaintext_passwords: false send passwords without TLS to other machines
+//	  min_version: "1.3"         of TLS; 1.2, 1.3
 //	  ca: ""                     PEM file
 //	  cert: ""                   PEM file
 //	  key: ""                    PEM file
@@ -66,9 +68,11 @@
 //	  workers: 256               requests that run
 //	users: {}                    POLYPORT_USERS=name:password,name:password
 //	users_file: ""               POLYPORT_USERS_FILE
-//	tls:                         POLYPORT_TLS_…
+//	plaintext_passwords: false   POLYPORT_PLAINTEXT_PASSWORDS; take them without TLS from other machines
+//	tls:                         POLYPORT_TLS_…; files are read again when they change
 //	  cert: ""                   PEM file
 //	  key: ""                    PEM file
+//	  min_version: "1.3"         1.2, 1.3
 //	  client_ca: ""              PEM file
 //	  client_optional: false
 //

@@ -3,8 +3,6 @@ package app
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,13 +34,14 @@ func NewListenOptions(c Config, log *slog.Logger) (*transport.ListenOptions, err
 	if err != nil {
 		return nil, err
 	}
-	secured, err := serverTLS(c.TLS)
+	secured, err := serverTLS(c.TLS, log)
 	if err != nil {
 		return nil, err
 	}
 	o := &transport.ListenOptions{
 		Options: transport.Options{
 			Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, TLS: secured, Logger: log,
+			PlaintextPasswords: c.PlaintextPasswords,
 		},
 		HandshakeTimeout: c.Limits.HandshakeTimeout,
 		Handshakes:       c.Limits.Handshakes,
@@ -115,40 +114,4 @@ func usersFile(name string) (map[string]string, error) {
 		return nil, errors.New("has no users; without the setting everybody may connect")
 	}
 	return users, nil
-}
-
-// serverTLS reads the files that c names; nil if there are none.
-func serverTLS(c TLSConfig) (*tls.Config, error) {
-	if c.Cert == "" {
-		return nil, nil //nolint:nilnil // no TLS is no error
-	}
-	cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-	if err != nil {
-		return nil, &ConfigError{Key: "tls", Err: err}
-	}
-	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
-	if c.ClientCA == "" {
-		return conf, nil
-	}
-	if conf.ClientCAs, err = ReadCertPool(c.ClientCA); err != nil {
-		return nil, &ConfigError{Key: "tls.client_ca", Err: err}
-	}
-	conf.ClientAuth = tls.RequireAndVerifyClientCert
-	if c.ClientOptional {
-		conf.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	return conf, nil
-}
-
-// ReadCertPool reads the certificates in a PEM file.
-func ReadCertPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
-	}
-	return pool, nil
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,11 @@ func (r *running) stop() error {
 // url is where the first address is reached.
 func (r *running) url() string {
 	e := r.Endpoints()[0]
+	for _, wire := range []string{"stomp", "stomps"} {
+		if slices.Contains(e.Wires, wire) {
+			return e.URL(wire)
+		}
+	}
 	return e.URL(e.Wires[0])
 }
 

@@ -33,7 +33,8 @@ type Output struct {
 type Endpoint struct {
 	// Addr is the address bound: "127.0.0.1:7070", or a name on the wire mem.
 	Addr string
-	// Wires are the schemes that can be spoken there.
+	// Wires are the schemes that can be spoken there: those without TLS in order,
+	// then those with it.
 	Wires []string
 }
 
@@ -126,12 +127,12 @@ func (s *Server) listen(ctx context.Context) error {
 		if err != nil {
 			return &ConfigError{Key: "listen", Err: err}
 		}
-		l, err := transport.Listen(ctx, u.String(), s.p.Options)
+		l, wires, err := s.open(ctx, u)
 		if err != nil {
 			return err
 		}
 		s.listeners = append(s.listeners, l)
-		s.endpoints = append(s.endpoints, Endpoint{Addr: l.Addr().String(), Wires: []string{u.Scheme}})
+		s.endpoints = append(s.endpoints, Endpoint{Addr: l.Addr().String(), Wires: wires})
 	}
 	return nil
 }

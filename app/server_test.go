@@ -93,8 +93,8 @@ func TestAnnounce(t *testing.T) {
 		json bool
 		want string
 	}{
-		{"text", false, `^listening 127\.0\.0\.1:\d+ stomp\nlistening announce:\d+ mem\n$`},
-		{"json", true, `^\{"listening":"127\.0\.0\.1:\d+","wires":\["stomp"\]\}\n\{"listening":"announce:\d+","wires":\["mem"\]\}\n$`},
+		{"text", false, `^listening 127\.0\.0\.1:\d+ amqp http stomp ws zmq\nlistening announce:\d+ mem\n$`},
+		{"json", true, `^\{"listening":"127\.0\.0\.1:\d+","wires":\["amqp","http","stomp","ws","zmq"\]\}\n\{"listening":"announce:\d+","wires":\["mem"\]\}\n$`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	// The wires that the program speaks. Each registers its URL schemes.
 	_ "github.com/polyport/polyport/transport/amqp"
+	_ "github.com/polyport/polyport/transport/http"
 	_ "github.com/polyport/polyport/transport/mem"
 	_ "github.com/polyport/polyport/transport/stomp"
 	_ "github.com/polyport/polyport/transport/zmq"

@@ -5,6 +5,7 @@
 //	cd bench && go run .
 //	go run . -peers raw-json,polyport-stomp -workloads Callers64 -rounds 3
 //	go run . -zmq -time 1s
+//	go run . -legacy -time 1s
 //	go run . -peers polyport-stomp -workloads Echo16KiB -time 5s -rounds 1 -cpuprofile cpu.out
 //
 // docs/bench.md says how it is measured and how to read it. The program runs
@@ -40,6 +41,7 @@ type options struct {
 	json       bool
 	brokers    bool
 	zmq        bool
+	legacy     bool
 	doc        string
 	cpuProfile string
 	memProfile string
@@ -73,6 +75,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	set.BoolVar(&o.json, "json", false, "print JSON, every round included, instead of Markdown")
 	set.BoolVar(&o.brokers, "brokers", false, "measure through the brokers of test/with-brokers instead, beside go-stomp and go-amqp alone")
 	set.BoolVar(&o.zmq, "zmq", false, "measure the bare ZeroMQ wire beside libzmq instead, and pools of REQ/REP connections")
+	set.BoolVar(&o.legacy, "legacy", false, "measure JSON-RPC beside XML-RPC instead, over HTTP, in Python, and beside STOMP")
 	set.StringVar(&o.doc, "doc", "", "put the tables between the markers of this Markdown `file` too")
 	set.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the one peer and workload to `file`")
 	set.StringVar(&o.memProfile, "memprofile", "", "write an allocation profile of the one peer and workload to `file`")
@@ -145,6 +148,13 @@ func (o *options) bench(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 		return o.write(stdout, text, zmqMark)
+	}
+	if o.legacy {
+		text, err := o.benchLegacy(ctx, stderr)
+		if err != nil {
+			return err
+		}
+		return o.write(stdout, text, legacyMark)
 	}
 	stopProfile, err := o.startProfile()
 	if err != nil {

@@ -170,6 +170,7 @@ const (
 	tablesMark  = "<!-- bench: written by make bench -->\n"
 	brokersMark = "<!-- bench: written by make bench-brokers -->\n"
 	zmqMark     = "<!-- bench: written by make bench-zmq -->\n"
+	legacyMark  = "<!-- bench: written by make bench-legacy -->\n"
 	endMark     = "<!-- bench: end -->\n"
 )
 

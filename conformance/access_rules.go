@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -30,6 +31,13 @@ var accessRules = []Rule{
 		Text:   "VirtualHosts are the ones served; a client that asks for another is refused.",
 		direct: "it is not the other end that decides who may connect",
 		check:  checkVirtualHost,
+	},
+	{
+		Name:   "PlaintextPassword",
+		Text:   "A password from another machine is refused without TLS, unseen by the Authenticator, unless PlaintextPasswords allows it.",
+		needs:  needsStream,
+		direct: "it is not the other end that decides who may connect",
+		check:  checkPlaintextPassword,
 	},
 }
 
@@ -129,4 +137,34 @@ func checkVirtualHost(r *rig) {
 	r.refused("a client for an unknown virtual host", o)
 	o.Listen.VirtualHosts = nil
 	r.works(r.ways(r.pair(o))...)
+}
+
+// elsewhere is a connection whose peer is on another machine.
+type elsewhere struct{ net.Conn }
+
+func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711} }
+
+func checkPlaintextPassword(r *rig) {
+	w := &witness{user: "alice"}
+	from := func(server func(net.Conn) net.Conn) PairOptions {
+		o := r.asUser(url.UserPassword("alice", "right"), w)
+		o.Client, o.Server = r.h.stream(r)
+		o.Server = server(o.Server)
+		return o
+	}
+	far := func(nc net.Conn) net.Conn { return elsewhere{nc} }
+	r.refused("a password in the clear", from(far))
+	if len(w.saw) != 0 {
+		r.Errorf("the Authenticator saw the password that was refused: %+v", w.saw)
+	}
+	allowed := from(far)
+	allowed.Listen.PlaintextPasswords = true
+	r.works(r.ways(r.pair(allowed))...)
+	r.works(r.ways(r.pair(from(func(nc net.Conn) net.Conn { return nc })))...)
+	secured := from(far)
+	r.secure(&secured)
+	r.works(r.ways(r.pair(secured))...)
+	if len(w.saw) != 3 || w.saw[0].Remote == nil || w.saw[2].TLS == nil {
+		r.Errorf("the Authenticator saw %+v, want three peers by their addresses, the last one with TLS", w.saw)
+	}
 }

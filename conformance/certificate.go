@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -46,4 +47,22 @@ func (c certificate) client(nc net.Conn) *tls.Conn {
 
 func (c certificate) server(nc net.Conn) *tls.Conn {
 	return tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{c.tls}, MinVersion: tls.VersionTLS13})
+}
+
+// secure puts TLS on the byte stream of o.
+func (r *rig) secure(o *PairOptions) {
+	r.Helper()
+	cert := newCertificate(r)
+	client, server := cert.client(o.Client), cert.server(o.Server)
+	var shaken sync.WaitGroup
+	shaken.Go(func() {
+		if err := server.HandshakeContext(r.soon()); err != nil {
+			r.Errorf("TLS handshake: %v", err)
+		}
+	})
+	if err := client.HandshakeContext(r.soon()); err != nil {
+		r.Errorf("TLS handshake: %v", err)
+	}
+	shaken.Wait()
+	o.Client, o.Server = client, server
 }

@@ -31,6 +31,7 @@ var accessDefects = []defect{
 			}
 		}}
 	}},
+	{"takes passwords in the clear", "PlaintextPassword", inListen(func(o *transport.ListenOptions) { o.PlaintextPasswords = true })},
 	{"serves every virtual host", "VirtualHost", inListen(func(o *transport.ListenOptions) { o.VirtualHosts = nil })},
 	{"ends for good at a loss", "Redial", inRecv(func(c *conn, ctx context.Context) (*transport.Message, error) {
 		m, err := c.Conn.Recv(ctx)

@@ -12,7 +12,8 @@ import (
 // Greeting returns t with a handshake made of its first exchange. It is for a wire
 // in lock-step on which nobody says anything before the first message, as plain
 // HTTP: there, a server knows of a connection, and a client of being let in, when a
-// message has been answered. Both ends have to use it.
+// message has been answered. Both ends have to use it. Connections that are not in
+// lock-step are left as they are.
 func Greeting(t transport.Transport) transport.Transport { return greeting{t} }
 
 type greeting struct{ wire transport.Transport }
@@ -20,8 +21,8 @@ type greeting struct{ wire transport.Transport }
 // Client says hello, and waits for the answer.
 func (g greeting) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	c, err := g.wire.Client(ctx, nc, u, o)
-	if err != nil {
-		return nil, err
+	if err != nil || !c.Info().Lockstep {
+		return c, err
 	}
 	if err = c.Send(ctx, &transport.Message{Body: []byte(`{"jsonrpc":"2.0","method":"hello"}`)}); err == nil {
 		_, err = c.Recv(ctx)
@@ -32,8 +33,8 @@ func (g greeting) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transp
 // Server waits for the hello, and answers with nothing.
 func (g greeting) Server(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transport.Conn, error) {
 	c, err := g.wire.Server(ctx, nc, o)
-	if err != nil {
-		return nil, err
+	if err != nil || !c.Info().Lockstep {
+		return c, err
 	}
 	if _, err = c.Recv(ctx); err == nil {
 		err = c.Send(ctx, &transport.Message{})

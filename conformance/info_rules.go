@@ -3,7 +3,6 @@ package conformance
 import (
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -65,20 +64,8 @@ func checkInfo(r *rig) {
 
 func checkInfoTLS(r *rig) {
 	o := r.h.options(nil)
-	cert := newCertificate(r)
-	a, b := r.h.stream(r)
-	clientTLS, serverTLS := cert.client(a), cert.server(b)
-	var shaken sync.WaitGroup
-	shaken.Go(func() {
-		if err := serverTLS.HandshakeContext(r.soon()); err != nil {
-			r.Errorf("TLS handshake: %v", err)
-		}
-	})
-	if err := clientTLS.HandshakeContext(r.soon()); err != nil {
-		r.Errorf("TLS handshake: %v", err)
-	}
-	shaken.Wait()
-	o.Client, o.Server = clientTLS, serverTLS
+	o.Client, o.Server = r.h.stream(r)
+	r.secure(&o)
 	client, server := r.pair(o)
 	for _, c := range []struct {
 		name string

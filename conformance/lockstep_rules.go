@@ -58,7 +58,7 @@ var inStep = map[string]bool{
 	"LockstepUnasked": true, "LockstepOnce": true, "LockstepRecvContext": true,
 	"AfterClose": true, "Authentication": true, "BeatsAgreed": true, "BrokenRules": true, "CloseEndsStream": true,
 	"CloseUnblocksRecv": true, "Credentials": true, "DamagedClient": true, "DamagedServer": true,
-	"HostileBytes": true, "IdleLives": true, "Info": true, "NoBeats": true, "RecvContextMidFrame": true,
+	"HostileBytes": true, "IdleLives": true, "Info": true, "NoBeats": true, "PlaintextPassword": true, "RecvContextMidFrame": true,
 	"RecvEndedContext": true, "Redial": true, "RedialClose": true, "SendTooLarge": true,
 	"SilentPeerPolled": true, "SlowHandshake": true, "VirtualHost": true,
 }

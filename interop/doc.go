@@ -10,6 +10,9 @@
 // libzmq 4.3, by pyzmq, calls a JSON-RPC server and answers its client, publishes
 // and subscribes, beats, is stopped and restarted, and stands between as a device.
 //
+// Python's xmlrpc.client calls a JSON-RPC server, and our client calls its
+// xmlrpc.server, with values of every type.
+//
 // Qpid Proton 0.37 and go-amqp 1.7 call a JSON-RPC server, send to it and listen
 // to it, with no broker between; package amqp in this module has these tests.
 //

@@ -251,7 +251,7 @@ func TestStompPyLogin(t *testing.T) {
 					return
 				}
 				told := of(all, "error")
-				if len(told) != 1 || !strings.Contains(told[0].Headers["message"], "login") || len(of(all, "failed")) != 1 || len(of(all, "connected")) != 0 {
+				if len(told) != 1 || !strings.Contains(told[0].Headers["message"], "password") || len(of(all, "failed")) != 1 || len(of(all, "connected")) != 0 {
 					t.Errorf("stomp.py told %+v, want one ERROR about the login and to have failed", all)
 				}
 			})

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"errors"
 	"maps"
+	"net"
 )
 
 // Credentials are what a peer shows to be let in.
@@ -18,9 +18,11 @@ type Credentials struct {
 	// TLS is the state of the TLS session, with the peer's verified certificate
 	// if it gave one; nil without TLS.
 	TLS *tls.ConnectionState
+	// Remote is the address that the peer connected from.
+	Remote net.Addr
 }
 
-// An Authenticator decides who may connect.
+// An Authenticator decides who may connect. Wires ask it by [ListenOptions.Admit].
 type Authenticator interface {
 	// Authenticate returns the name by which the peer is to be known. An error
 	// turns the peer away; it is logged and not told to the peer, save for
@@ -28,16 +30,6 @@ type Authenticator interface {
 	// the same time for an unknown user and a wrong password, and must be safe
 	// for concurrent use.
 	Authenticate(ctx context.Context, c Credentials) (user string, err error)
-}
-
-// Refusal is the error with which a wire turns away a peer because of what an
-// [Authenticator] said. Its [Reason] is for the peer: hint, or what
-// [ErrCertificateRequired] has to say.
-func Refusal(err error, hint string) error {
-	if errors.Is(err, ErrCertificateRequired) {
-		hint = "a client certificate is required; connect with TLS and one that this server trusts"
-	}
-	return WithReason(ErrRefused, hint)
 }
 
 // Users returns an Authenticator that knows the given users by their passwords.

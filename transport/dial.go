@@ -31,6 +31,10 @@ func dial(ctx context.Context, u *url.URL, s Scheme, o *DialOptions) (Conn, erro
 	if err != nil {
 		return nil, &OpError{Op: "dial", Scheme: s.Name, Addr: addr, Err: explain(ctx, err)}
 	}
+	if err := mayShow(u, nc, o); err != nil {
+		_ = nc.Close()
+		return nil, &OpError{Op: "dial", Scheme: s.Name, Addr: addr, Err: err}
+	}
 	var c Conn
 	err = shake(ctx, nc, func() (err error) {
 		c, err = s.Transport.Client(ctx, nc, u, o)

@@ -30,6 +30,8 @@ var (
 	// ErrSlow: a frame of the peer took longer than the frame timeout to
 	// arrive.
 	ErrSlow = errors.New("transport: the peer began a frame and did not finish it in time")
+	// ErrPlaintext: a password would cross the network, or has, in the clear.
+	ErrPlaintext = errors.New("transport: credentials without TLS")
 	// ErrUnsupported: the wire, or what was negotiated, has not got this
 	// ability.
 	ErrUnsupported = errors.New("transport: not supported by this wire")

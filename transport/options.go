@@ -57,6 +57,10 @@ type Options struct {
 	// dialing; listening needs a certificate. Without a MinVersion 1.3 is
 	// meant.
 	TLS *tls.Config
+	// PlaintextPasswords allows credentials without TLS from one machine to
+	// another: to be sent when dialing, to be taken when listening. Within a
+	// machine, over the loopback interface or in memory, they always are.
+	PlaintextPasswords bool
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 }

@@ -46,6 +46,15 @@ func (r *Reader) Discard(n int) {
 	}
 }
 
+// Unread puts bytes before the unread ones, which were read from the stream before
+// the Reader was made, or discarded. They count against the limit; b is copied.
+func (r *Reader) Unread(b []byte) {
+	buf := make([]byte, max(len(b)+r.w-r.r, firstRead))
+	n := copy(buf, b)
+	n += copy(buf[n:], r.buf[r.r:r.w])
+	r.buf, r.r, r.w = buf, 0, n
+}
+
 // Fill reads at least one more byte into the buffer. It returns [ErrTooLarge]
 // if as many as the limit wait there unread.
 func (r *Reader) Fill() error {

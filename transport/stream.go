@@ -202,6 +202,10 @@ func (s *Stream) Gather() { s.gathers.Store(true) }
 // Release is that of [Gatherer].
 func (s *Stream) Release() { s.writer.Release() }
 
+// Hold is [Writer.Hold], for one who is about to write several messages and then
+// calls Release.
+func (s *Stream) Hold() { s.writer.Hold() }
+
 // MidFrame says, before a read, that a frame has begun and is not whole. It
 // starts a clock that ends the stream with [ErrSlow] unless FrameDone is called
 // within the frame timeout; further calls change nothing.

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime"
 	"testing"
@@ -26,7 +27,7 @@ func TestStreamWatchesContexts(t *testing.T) {
 		cancel()
 		go say(t, peer, "b\n")
 		checkRecv(t, c, "b")
-		if _, err := c.Recv(ctx); err != context.Canceled {
+		if _, err := c.Recv(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Recv by a context that has ended = %v, want %v", err, context.Canceled)
 		}
 		go say(t, peer, "c\n")
@@ -45,7 +46,7 @@ func TestStreamWatchesContexts(t *testing.T) {
 		if _, err := c.Recv(ctx); err != nil {
 			t.Fatalf("Recv = %v, want nil", err)
 		}
-		if _, err := c.Recv(ctx); err != context.DeadlineExceeded {
+		if _, err := c.Recv(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Recv = %v, want %v", err, context.DeadlineExceeded)
 		}
 	})

@@ -90,8 +90,8 @@ func serve(t *testing.T, args ...string) *process {
 	}()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	words := strings.Fields(line)
-	if len(words) != 3 || words[0] != "listening" || words[2] != "stomp" {
-		t.Fatalf("the first line is %q, %v, want listening ADDR stomp", line, err)
+	if len(words) != 7 || words[0] != "listening" || words[4] != "stomp" {
+		t.Fatalf("the first line is %q, %v, want listening ADDR amqp http stomp ws zmq", line, err)
 	}
 	p.addr = words[1]
 	return p

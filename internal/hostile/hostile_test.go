@@ -26,6 +26,7 @@ func TestBeginWell(t *testing.T) {
 		{"stomp", stomp.Transport{}, hostile.STOMP(), 12},
 		{"amqp", amqp.Transport{}, hostile.AMQP(), 43},
 		{"zmq", zmq.Transport{}, hostile.ZMQ(), 81},
+		{"ws", http.Transport{}, hostile.WebSocket(), 60},
 		{"http", http.Transport{}, hostile.HTTP(), 0}, // a request that is sound is the handshake
 	} {
 		let := 0

@@ -56,36 +56,45 @@ func idText(id transport.ID) string {
 	return ""
 }
 
-// encode makes go-amqp's message of m, for to. It shares nothing with m. Of
+// A draft is go-amqp's message with all that it points to, in one piece of memory.
+type draft struct {
+	message                         goamqp.Message
+	header                          goamqp.MessageHeader
+	properties                      goamqp.MessageProperties
+	data                            [1][]byte
+	to, replyTo, subject, mediaType string
+}
+
+// encode makes go-amqp's message of m, for to, with a subject. It shares nothing with m. Of
 // headers with the same name only the first can be said, for they are a map.
-func encode(m *transport.Message, to string) *goamqp.Message {
-	p := &goamqp.MessageProperties{
+func encode(m *transport.Message, to, subject string) *goamqp.Message {
+	d := &draft{to: to, replyTo: m.ReplyTo, subject: subject, mediaType: m.ContentType}
+	d.header = goamqp.MessageHeader{Durable: m.Durable, Priority: 4} // without one RabbitMQ 4 takes it for durable
+	d.properties = goamqp.MessageProperties{
 		MessageID: anyID(m.ID), CorrelationID: anyID(m.CorrelationID),
-		To: optional(to), ReplyTo: optional(m.ReplyTo), Subject: optional(m.Subject), ContentType: optional(m.ContentType),
+		To: optional(&d.to), ReplyTo: optional(&d.replyTo), Subject: optional(&d.subject), ContentType: optional(&d.mediaType),
 	}
 	if !m.Expires.IsZero() {
 		at := m.Expires
-		p.AbsoluteExpiryTime = &at
+		d.properties.AbsoluteExpiryTime = &at
 	}
-	out := &goamqp.Message{
-		Header:     &goamqp.MessageHeader{Durable: m.Durable, Priority: 4}, // without one RabbitMQ 4 takes it for durable
-		Properties: p,
-		Data:       [][]byte{append(make([]byte, 0, len(m.Body)), m.Body...)},
-	}
+	d.data[0] = append(make([]byte, 0, len(m.Body)), m.Body...)
+	d.message = goamqp.Message{Header: &d.header, Properties: &d.properties, Data: d.data[:]}
 	if len(m.Headers) > 0 {
-		out.ApplicationProperties = make(map[string]any, len(m.Headers))
+		d.message.ApplicationProperties = make(map[string]any, len(m.Headers))
 		for _, h := range slices.Backward(m.Headers) {
-			out.ApplicationProperties[h.Name] = h.Value
+			d.message.ApplicationProperties[h.Name] = h.Value
 		}
 	}
-	return out
+	return &d.message
 }
 
-func optional(s string) *string {
-	if s == "" {
+// optional returns s, or nil if there is nothing to say.
+func optional(s *string) *string {
+	if *s == "" {
 		return nil
 	}
-	return &s
+	return s
 }
 
 // anyID is an ID as go-amqp has it.

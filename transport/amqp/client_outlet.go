@@ -3,7 +3,7 @@ package amqp
 import (
 	"cmp"
 	"context"
-	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -12,9 +12,6 @@ import (
 
 	"github.com/polyport/polyport/transport"
 )
-
-// fresh is how long a link that has just taken a message counts as alive.
-const fresh = 20 * time.Millisecond
 
 // An outlet sends to one address, by a link in a session of its own. Messages
 // wait in its bounded queue, for the link, its credit and the session's window;
@@ -32,152 +29,32 @@ type outlet struct {
 	gone    chan struct{} // closed when all is over
 	mu      sync.Mutex    // protects the fields below
 	queue   []*letter
-	working bool      // a letter is being sent
-	err     error     // why nothing more is taken in
-	used    time.Time // when the queue was last empty
-	limit   uint64    // bytes that the peer takes in a message, or 0
+	working bool        // a letter is being sent
+	over    bool        // nobody looks at the queue any more
+	overdue *time.Timer // runs, if it is not nil, while acceptances wait
+	err     error       // why nothing more is taken in
+	used    time.Time   // when the queue was last empty
+	limit   uint64      // bytes that the peer takes in a message, or 0
 
 	// The following belong to run.
 	seat    *seat
 	sender  *goamqp.Sender
 	last    time.Time // when the link has taken a message
 	settles bool      // the peer takes messages that are settled when sent
+	burst   burst
 }
 
 // A letter is what waits in an outlet: a message, or a mark.
 type letter struct {
 	msg    *goamqp.Message
 	need   int64
-	size   int           // in bytes, about
-	done   func(error)   // of SendConfirmed, or nil
-	passed chan struct{} // of a mark
-	probe  bool          // a mark: look whether there is a link
-	waits  bool          // its Send waits for the link; protected by the outlet's mu
-	err    error         // for that Send; likewise
-}
-
-// errEvicted: the outlet has made way for another since it was looked up.
-var errEvicted = errors.New("amqp: the link was given up")
-
-// Send sends m to its address, or that of the URL.
-func (c *clientConn) Send(ctx context.Context, m *transport.Message) error {
-	return c.send(ctx, m, nil)
-}
-
-// SendConfirmed sends m unsettled; done is told of the outcome.
-func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
-	if err := c.awaitConfirm(ctx); err != nil {
-		return c.opError("send", err)
-	}
-	err := c.send(ctx, m, func(err error) {
-		<-c.confirms
-		done(err)
-	})
-	if err != nil {
-		<-c.confirms
-	}
-	return err
-}
-
-// awaitConfirm takes one of confirms.
-func (c *clientConn) awaitConfirm(ctx context.Context) error {
-	select {
-	case c.confirms <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case c.confirms <- struct{}{}:
-		return nil
-	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
-	case <-ctx.Done():
-		return busy(ctx, "too many messages wait for their confirmation")
-	}
-}
-
-func busy(ctx context.Context, why string) error {
-	return errors.Join(transport.WithReason(transport.ErrBusy, why), context.Cause(ctx))
-}
-
-func (c *clientConn) send(ctx context.Context, m *transport.Message, done func(error)) error {
-	size, err := check(m, &c.info.Limits)
-	if err == nil {
-		err = c.peer.check(m)
-	}
-	if err != nil {
-		return c.opError("send", err)
-	}
-	to := cmp.Or(m.To, c.to)
-	r := c.peer.route(to, c.to, m.Subject)
-	l := &letter{msg: encode(m, to), need: min(int64(size), c.buffer), size: size, done: done}
-	if r.subject != "" {
-		l.msg.Properties.Subject = &r.subject
-	}
-	for err = errEvicted; errors.Is(err, errEvicted); {
-		var o *outlet
-		if o, err = c.outlet(r.target); err == nil {
-			err = o.put(ctx, l)
-		}
-	}
-	if _, told := errors.AsType[*transport.OpError](err); err != nil && !told {
-		err = c.opError("send", err)
-	}
-	return err
-}
-
-// outlet finds the outlet of a link's address, or makes it.
-func (c *clientConn) outlet(target string) (*outlet, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.over(); err != nil || c.dead {
-		return nil, cmp.Or(err, transport.ErrClosed)
-	}
-	o := c.outlets[target]
-	if o == nil {
-		o = &outlet{
-			c: c, target: target, room: semaphore.NewWeighted(c.buffer), settles: true,
-			wake: make(chan struct{}, 1), up: make(chan struct{}), gone: make(chan struct{}),
-		}
-		o.taking, o.refuse = context.WithCancel(c.ctx)
-		c.outlets[target] = o
-		c.pumps.Go(o.run)
-	}
-	return o, nil
-}
-
-func (c *clientConn) allOutlets() (all []*outlet) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, o := range c.outlets {
-		all = append(all, o)
-	}
-	return all
-}
-
-// evict has the outlet go that was not used for the longest time, so that its
-// session becomes free, and waits until it has.
-func (c *clientConn) evict(ctx context.Context) error {
-	var oldest *outlet
-	var since time.Time
-	for _, o := range c.allOutlets() {
-		if used, idle := o.idle(); idle && (oldest == nil || used.Before(since)) {
-			oldest, since = o, used
-		}
-	}
-	if oldest == nil {
-		return transport.WithReason(transport.ErrBusy, "all sessions that the peer allows are in use")
-	}
-	c.mu.Lock()
-	delete(c.outlets, oldest.target)
-	c.mu.Unlock()
-	oldest.seal(errEvicted)
-	select {
-	case <-oldest.gone:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	size   int         // in bytes, about
+	done   func(error) // of SendConfirmed, or nil
+	passed func()      // of a mark: all before it is sent; protected by the outlet's mu
+	since  time.Time   // of a mark that may become overdue
+	probe  bool        // a mark: look whether there is a link
+	waits  bool        // its Send waits for the link; protected by the outlet's mu
+	err    error       // for that Send; likewise
 }
 
 // idle reports whether nothing waits, and since when.
@@ -271,32 +148,13 @@ func (o *outlet) wait(ctx context.Context, n int64) error {
 
 // flush waits until all that was put before has been written.
 func (o *outlet) flush(ctx context.Context) error {
-	l := &letter{passed: make(chan struct{})}
-	o.mark(l)
+	passed := make(chan struct{})
+	o.mark(&letter{passed: func() { close(passed) }})
 	select {
-	case <-l.passed:
-		return nil
-	case <-o.gone:
+	case <-passed:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// answering is how long an acceptance waits for the answer before it. A peer that
-// takes no answers for longer gets to see the acceptance first.
-const answering = time.Second
-
-// pass waits until all that was sent before has been written: a message is
-// accepted after its answer was, which has another link, so that a process that
-// is killed in between has not lost it.
-func (c *clientConn) pass() {
-	ctx, cancel := context.WithTimeout(c.ctx, answering)
-	defer cancel()
-	for _, o := range c.allOutlets() {
-		if _, idle := o.idle(); !idle {
-			_ = o.flush(ctx)
-		}
 	}
 }
 
@@ -327,18 +185,29 @@ func (o *outlet) run() {
 
 // next waits for a letter. There is none any more if it returns nil.
 func (o *outlet) next() *letter {
-	for o.c.ctx.Err() == nil {
+	for joined := true; o.c.ctx.Err() == nil; {
 		o.mu.Lock()
 		if o.working = len(o.queue) > 0; o.working {
 			l := o.queue[0]
 			o.queue[0] = nil
 			o.queue = o.queue[1:]
+			more := len(o.queue) > 0
 			o.mu.Unlock()
+			if more {
+				o.burst.hold()
+			}
 			return l
+		}
+		if joined {
+			o.mu.Unlock()
+			runtime.Gosched() // let those who are about to send join
+			joined = false
+			continue
 		}
 		o.queue, o.used = nil, time.Now()
 		sealed := o.err != nil
 		o.mu.Unlock()
+		o.burst.release()
 		if sealed {
 			return nil
 		}
@@ -346,6 +215,7 @@ func (o *outlet) next() *letter {
 		case <-o.wake:
 		case <-o.c.ctx.Done():
 		}
+		runtime.Gosched() // likewise
 	}
 	return nil
 }
@@ -354,11 +224,11 @@ func (o *outlet) next() *letter {
 // and none can be had.
 func (o *outlet) deliver(l *letter) error {
 	switch {
-	case l.passed != nil:
-		close(l.passed)
-		return nil
 	case l.probe:
 		o.probe()
+		return nil
+	case l.msg == nil:
+		o.pass(l)
 		return nil
 	}
 	defer o.room.Release(l.need)
@@ -382,81 +252,20 @@ func (o *outlet) deliver(l *letter) error {
 	return nil
 }
 
-// probe has all outlets look whether they have a link.
-func (c *clientConn) probe() {
-	for _, o := range c.allOutlets() {
-		o.mark(&letter{probe: true})
-	}
-}
-
-// probe looks whether there is a link. If there is none, what was sent last may
-// be lost.
-func (o *outlet) probe() {
-	if err := o.lost(); err != nil {
-		o.detach()
-		o.c.undelivered(o.target, o.c.lost(linkErr(err)))
-	}
-}
-
 // mark puts a letter that is no message.
 func (o *outlet) mark(l *letter) {
 	o.mu.Lock()
-	o.queue = append(o.queue, l)
+	over := o.over
+	if !over {
+		o.queue = append(o.queue, l)
+		o.watch(l)
+	}
 	o.mu.Unlock()
+	if over {
+		o.pass(l)
+		return
+	}
 	o.signal()
-}
-
-// alive reports whether there is a link.
-func (o *outlet) alive() bool {
-	return o.sender != nil && (time.Since(o.last) < fresh || o.lost() == nil)
-}
-
-// lost returns why there is no link any more, or nil. To hand in a delivery tag
-// that is too long sends nothing: it is refused, unless the link has ended,
-// which is told first.
-func (o *outlet) lost() error {
-	if o.sender == nil {
-		return nil
-	}
-	_, err := o.sender.SendWithReceipt(context.Background(), overlong, nil)
-	if isLoss(err) {
-		return err
-	}
-	return nil
-}
-
-// overlong is a message whose delivery tag is over the limit of 32 bytes.
-var overlong = &goamqp.Message{DeliveryTag: make([]byte, 33)}
-
-// transfer hands a letter to go-amqp, and returns when it is written.
-func (o *outlet) transfer(l *letter) error {
-	if l.done == nil && o.settles && l.size < o.c.inOne {
-		err := o.sender.Send(context.Background(), l.msg, &goamqp.SendOptions{Settled: true})
-		if err == nil || isLoss(err) || isOwn(err) {
-			return err
-		}
-		o.settles = false // nothing was sent: the link is for unsettled messages only
-	}
-	receipt, err := o.sender.SendWithReceipt(context.Background(), l.msg, nil)
-	if err == nil && l.done != nil {
-		o.c.pumps.Go(func() { l.done(o.c.outcome(receipt)) })
-	}
-	return err
-}
-
-// outcome waits for the outcome of a message.
-func (c *clientConn) outcome(r goamqp.SendReceipt) error {
-	state, err := r.Wait(c.ctx)
-	switch {
-	case err != nil:
-		return c.lost(cmp.Or(context.Cause(c.ctx), linkErr(err)))
-	case state == nil: // the peer settled without saying how
-		return nil
-	}
-	if err := outcomeError(state); err != nil {
-		return c.opError("send", err)
-	}
-	return nil
 }
 
 // fail tells what became of a letter that was not sent, or may not have been.
@@ -476,23 +285,6 @@ func (o *outlet) fail(l *letter, err error) {
 	}
 }
 
-// undelivered is told of what Send has accepted and is lost. One who serves
-// must not be lost to all for an answer to somebody who has gone; one who only
-// calls has to learn that nobody will answer.
-func (c *clientConn) undelivered(target string, err error) {
-	if c.over() != nil {
-		return
-	}
-	c.mu.Lock()
-	serves := len(c.inlets) > 0
-	c.mu.Unlock()
-	if target == c.to && !serves {
-		c.fail(err)
-		return
-	}
-	c.log.Warn("a message could not be sent", "to", target, "remote", c.info.Remote, "err", err)
-}
-
 // end tells all who wait that there is no link.
 func (o *outlet) end(err error) {
 	c := o.c
@@ -504,13 +296,14 @@ func (o *outlet) end(err error) {
 	o.mu.Lock()
 	o.err = cmp.Or(o.err, context.Cause(c.ctx), err)
 	left := o.queue
-	o.queue = nil
+	o.queue, o.over = nil, true
 	err = o.err
 	o.mu.Unlock()
 	o.refuse()
 	for _, l := range left {
 		if l.msg == nil {
-			continue // gone tells all
+			o.pass(l)
+			continue
 		}
 		o.room.Release(l.need)
 		o.fail(l, err)
@@ -520,62 +313,7 @@ func (o *outlet) end(err error) {
 	default:
 		close(o.up)
 	}
+	o.burst.release()
 	o.detach()
 	close(o.gone)
-}
-
-// attach gets a link in a session of its own.
-func (o *outlet) attach() error {
-	if err := o.c.patiently(context.Background(), o.open); err != nil {
-		return linkErr(err)
-	}
-	o.settles, o.last = true, time.Now()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.limit = o.sender.MaxMessageSize()
-	return nil
-}
-
-// open asks for the link.
-func (o *outlet) open(ctx context.Context) error {
-	address, durable := o.target, o.target != "" && o.c.peer.declares(o.target)
-	for {
-		s, err := o.c.ownSeat(ctx)
-		if err != nil {
-			return err
-		}
-		var opts goamqp.SenderOptions
-		if durable {
-			opts.TargetDurability = goamqp.DurabilityConfiguration
-		}
-		if isTopic(address) && o.c.peer.rabbit == 0 {
-			opts.TargetCapabilities = []string{"topic"}
-		}
-		sender, err := s.NewSender(ctx, address, &opts)
-		if err == nil {
-			o.seat, o.sender = s, sender
-			return nil
-		}
-		o.c.leaveSoon(s)
-		if !durable || !isCondition(err, goamqp.ErrCondPreconditionFailed) {
-			return err
-		}
-		address, durable = o.c.peer.existing(address), false
-	}
-}
-
-// detach ends the link and its session. Proton forgets what it has not yet
-// looked at when a session ends before its links; RabbitMQ 3 never answers the
-// end of a link alone.
-func (o *outlet) detach() {
-	if o.seat == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(o.c.ctx, endPatience)
-	defer cancel()
-	if o.c.peer.rabbit == 0 {
-		_ = o.sender.Close(ctx)
-	}
-	o.c.leave(ctx, o.seat)
-	o.seat, o.sender = nil, nil
 }

@@ -112,15 +112,17 @@ func (h *host) identify(w http.ResponseWriter, r *http.Request, s *stream) *tran
 		return s.meet(r, "", "")
 	}
 	user, password, _ := r.BasicAuth()
-	name, err := h.o.Authenticator.Authenticate(r.Context(), transport.Credentials{
-		User: user, Password: password, VirtualHost: virtualHost(r), TLS: r.TLS,
-	})
+	peer := &transport.Info{Scheme: schemeHTTP, Remote: s.nc.RemoteAddr(), TLS: r.TLS}
+	name, err := h.o.Admit(r.Context(), peer, transport.Credentials{User: user, Password: password, VirtualHost: virtualHost(r)})
 	if err == nil {
 		return s.meet(r, authorization, name)
 	}
-	h.o.Logger.Warn("access refused", "remote", s.nc.RemoteAddr(), "user", brief(user), "err", err)
-	if errors.Is(err, transport.ErrCertificateRequired) {
-		refuse(w, http.StatusForbidden, transport.Reason(transport.Refusal(err, "")))
+	switch {
+	case errors.Is(err, transport.ErrCertificateRequired), errors.Is(err, transport.ErrPlaintext):
+		refuse(w, http.StatusForbidden, transport.Reason(err))
+		return nil
+	case !h.o.TakesPasswords(peer): // so it is not asked for
+		refuse(w, http.StatusForbidden, "Access refused; show who you are over TLS (https).")
 		return nil
 	}
 	if authorization != "" { // a guess costs a connection

@@ -74,8 +74,12 @@ func (h *host) newServer() *http.Server {
 		},
 		ConnState: func(nc net.Conn, state http.ConnState) {
 			switch state {
-			case http.StateClosed, http.StateHijacked:
+			case http.StateClosed:
 				h.gone(nc)
+			case http.StateHijacked:
+				if s := h.stream(nc); s != nil {
+					s.hijacked.Store(true)
+				}
 			case http.StateActive, http.StateIdle:
 				if s := h.stream(nc); s != nil {
 					s.turn(state == http.StateIdle)

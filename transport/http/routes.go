@@ -50,6 +50,9 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.post(w, r, s, info)
 	}
+	if s.hijacked.Load() { // and given to its conversation
+		h.gone(s.nc)
+	}
 }
 
 // allowed are the methods of a path at which calls are served.

@@ -23,7 +23,10 @@ type stream struct {
 	begun chan struct{} // closed when the first request is there
 	begin func()
 	over  chan struct{} // closed when the http.Server is done with it
-	heard atomic.Bool   // bytes have come since the last request began or ended
+
+	// hijacked says that a conversation has taken it over, or is about to.
+	hijacked atomic.Bool
+	heard    atomic.Bool // bytes have come since the last request began or ended
 
 	mu     sync.Mutex // protects the fields below
 	people []person   // who has shown credentials

@@ -92,15 +92,9 @@ func (c *serverConn) admit(ctx context.Context, h hello) error {
 	if len(c.o.VirtualHosts) > 0 && !slices.Contains(c.o.VirtualHosts, h.virtualHost) {
 		return c.turnAway(transport.WithReason(transport.ErrRefused, fmt.Sprintf("no virtual host %.60q here", h.virtualHost)))
 	}
-	if c.o.Authenticator == nil {
-		return nil
-	}
-	user, err := c.o.Authenticator.Authenticate(ctx, transport.Credentials{
-		User: h.user, Password: h.password, VirtualHost: h.virtualHost, TLS: c.info.TLS,
-	})
+	user, err := c.o.Admit(ctx, &c.info, transport.Credentials{User: h.user, Password: h.password, VirtualHost: h.virtualHost})
 	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", h.user, "err", err)
-		return c.turnAway(transport.WithReason(transport.ErrRefused, "access refused; check user and password"))
+		return c.turnAway(err)
 	}
 	c.info.User = user
 	return nil

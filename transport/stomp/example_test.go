@@ -104,5 +104,5 @@ func ExampleTransport_Server() {
 	fmt.Println("client:", transport.Reason(err))
 	// Output:
 	// server: true
-	// client: access refused; check login and passcode
+	// client: access refused; check user and password
 }

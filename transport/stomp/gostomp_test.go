@@ -135,8 +135,8 @@ func TestGoStompLogin(t *testing.T) {
 				opts = nil
 			}
 			var told gostomp.Error
-			if _, err := tryGoStomp(t, r, version, opts...); !errors.As(err, &told) || !strings.Contains(told.Message, "login") {
-				t.Errorf("go-stomp's Connect = %v, want the ERROR's message about the login", err)
+			if _, err := tryGoStomp(t, r, version, opts...); !errors.As(err, &told) || !strings.Contains(told.Message, "password") {
+				t.Errorf("go-stomp's Connect = %v, want the ERROR's message about the password", err)
 			}
 		}
 	})

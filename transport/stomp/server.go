@@ -111,23 +111,14 @@ func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
 	if len(c.o.VirtualHosts) > 0 && !slices.Contains(c.o.VirtualHosts, host) {
 		return transport.WithReason(transport.ErrRefused, fmt.Sprintf("no virtual host %.60q here", host))
 	}
-	if c.o.Authenticator == nil {
-		return nil
-	}
 	login, passcode := f.Header.Get(frame.Login), f.Header.Get(frame.Passcode)
 	if _, versions := f.Header.Contains(frame.AcceptVersion); !versions {
 		// The specification of 1.0 writes a blank after the colon.
 		login, passcode = strings.TrimPrefix(login, " "), strings.TrimPrefix(passcode, " ")
 	}
-	user, err := c.o.Authenticator.Authenticate(ctx, transport.Credentials{
-		User: login, Password: passcode, VirtualHost: host, TLS: c.info.TLS,
-	})
-	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", login, "err", err)
-		return transport.Refusal(err, "access refused; check login and passcode")
-	}
+	user, err := c.o.Admit(ctx, &c.info, transport.Credentials{User: login, Password: passcode, VirtualHost: host})
 	c.info.User = user
-	return nil
+	return err
 }
 
 // act handles what a client sends.

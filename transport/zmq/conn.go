@@ -1,16 +1,23 @@
 package zmq
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
 
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/internal/properties"
 )
+
+// propertiesMagic begins the frame of a message's properties, which is the one
+// before its body.
+var propertiesMagic = []byte("\x01polyport\x01")
 
 // conn is what all connections have in common.
 type conn struct {
@@ -140,10 +147,17 @@ func (c *conn) properties(m *transport.Message, parts []byte, ends []int) ([]byt
 	if last > 0 {
 		at = ends[last-1]
 	}
-	if !c.info.Headers || !isProperties(parts[at:]) {
+	said, found := bytes.CutPrefix(parts[at:], propertiesMagic)
+	if !c.info.Headers || !found {
 		return parts, ends, nil
 	}
-	return parts[:at], ends[:last], setProperties(m, parts[at:], c.info.Limits.Headers)
+	if err := properties.Set(m, said, c.info.Limits.Headers); err != nil {
+		return nil, nil, err
+	}
+	if strings.HasPrefix(m.ReplyTo, envelopePrefix) {
+		return nil, nil, malformed("a reply-to that only this end can give")
+	}
+	return parts[:at], ends[:last], nil
 }
 
 // pack reports how long a message is about, and why it must not be sent.
@@ -152,24 +166,28 @@ func (c *conn) pack(m *transport.Message, to string) (size int, err error) {
 		return 0, tooLarge("the body has %d bytes, the limit is %d", len(m.Body), c.may.Message)
 	}
 	if c.info.Headers {
-		size, err = checkProperties(m, to, c.may)
+		if strings.HasPrefix(m.ReplyTo, envelopePrefix) {
+			return 0, invalid("the reply-to is one that this end gave to itself")
+		}
+		size, err = properties.Check(m, to, c.may)
 	}
-	return size + len(m.Body) + 3*longestHead, err
+	return size + len(m.Body) + 4*longestHead, err
 }
 
 // appendMessage appends the frames of m but for its envelope.
 func (c *conn) appendMessage(dst []byte, m *transport.Message, to string) []byte {
 	if c.info.Headers {
 		at := len(dst)
-		dst = append(dst, hasMore, 0)
-		dst = appendProperties(dst, m, to)
+		dst = append(append(dst, hasMore, 0), propertiesMagic...)
+		dst = properties.AppendMessage(dst, m, to)
 		switch n := len(dst) - at - 2; {
 		case n == len(propertiesMagic):
 			dst = dst[:at]
 		case n <= 255:
 			dst[at+1] = byte(n)
 		default:
-			dst = appendProperties(appendHead(dst[:at], hasMore, n), m, to)
+			dst = append(appendHead(dst[:at], hasMore, n), propertiesMagic...)
+			dst = properties.AppendMessage(dst, m, to)
 		}
 	}
 	return appendFrame(dst, 0, m.Body)

@@ -41,7 +41,7 @@ func reasonOf(t *testing.T, said []byte) string {
 type meets struct{ shown transport.Credentials }
 
 func (m *meets) Authenticate(ctx context.Context, c transport.Credentials) (string, error) {
-	m.shown = c
+	m.shown, m.shown.Remote = c, nil
 	return transport.Users(map[string]string{"ann": "right", "": ""}).Authenticate(ctx, c)
 }
 

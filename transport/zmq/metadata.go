@@ -1,7 +1,6 @@
 package zmq
 
 import (
-	"encoding/binary"
 	"net/url"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-zeromq/zmq4"
 
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/internal/properties"
 )
 
 // The properties of READY and INITIATE that matter here ("The READY command").
@@ -20,29 +20,6 @@ const (
 	// peers pass over it. Its value is spelled as the query of a URL.
 	polyportProperty = "X-Polyport"
 )
-
-// appendProperty appends a property as ZMTP spells it: the length of its name in
-// one byte, the name, the length of its value in four, the value.
-func appendProperty[V string | []byte](dst []byte, name string, value V) []byte {
-	dst = append(append(dst, byte(len(name))), name...)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))
-	return append(dst, value...)
-}
-
-// cutProperty returns the first property of p, and what is after it.
-func cutProperty(p []byte) (name, value, rest []byte, err error) {
-	const lengths = 1 + 4
-	n := int(p[0])
-	if len(p) < n+lengths {
-		return nil, nil, nil, malformed("a property is cut off")
-	}
-	v := binary.BigEndian.Uint32(p[1+n:])
-	if uint64(v) > uint64(len(p)-n-lengths) {
-		return nil, nil, nil, malformed("the value of property %.40q is cut off", p[1:1+n])
-	}
-	end := lengths + n + int(v)
-	return p[1 : 1+n], p[lengths+n : end], p[end:], nil
-}
 
 // metadata is what an end says of itself in its handshake.
 type metadata struct {
@@ -60,18 +37,18 @@ type hello struct {
 }
 
 func (m *metadata) append(dst []byte) []byte {
-	dst = appendProperty(dst, socketTypeProperty, string(m.socket))
+	dst = properties.Append(dst, socketTypeProperty, string(m.socket))
 	if m.ours == nil {
 		return dst
 	}
-	return appendProperty(dst, polyportProperty, m.ours.encode())
+	return properties.Append(dst, polyportProperty, m.ours.encode())
 }
 
 // parseMetadata reads what a peer said of itself.
 func parseMetadata(body []byte) (m metadata, err error) {
 	for len(body) > 0 {
 		var name, value []byte
-		if name, value, body, err = cutProperty(body); err != nil {
+		if name, value, body, err = properties.Cut(body); err != nil {
 			return m, err
 		}
 		switch {

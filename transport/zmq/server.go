@@ -99,18 +99,12 @@ func (c *serverConn) meet(ctx context.Context, user, password string, peer metad
 	if len(c.o.VirtualHosts) > 0 && !slices.Contains(c.o.VirtualHosts, host) {
 		return refused("no virtual host %.60q here", host)
 	}
-	if c.o.Authenticator == nil {
-		return nil
+	name, err := c.o.Admit(ctx, &c.info, transport.Credentials{User: user, Password: password, VirtualHost: host})
+	if errors.Is(err, transport.ErrPlaintext) || errors.Is(err, transport.ErrCertificateRequired) {
+		return err
 	}
-	name, err := c.o.Authenticator.Authenticate(ctx, transport.Credentials{
-		User: user, Password: password, VirtualHost: host, TLS: c.info.TLS,
-	})
 	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", user, "err", err)
-		if errors.Is(err, transport.ErrCertificateRequired) {
-			return transport.Refusal(err, "")
-		}
-		return errDenied
+		return errDenied // for which the wire has a number, and no words
 	}
 	c.info.User = name
 	return nil

@@ -146,7 +146,7 @@ func TestNoAnswer(t *testing.T) {
 		want []string
 	}{
 		{"nobody listens", []string{"call", "stomp://" + closed, "Echo", "[]"}, []string{notSent, "connection refused", "polyport serve --listen " + closed}},
-		{"nobody listens with TLS", []string{"ping", "stomps://" + closed}, []string{"connection refused", "polyport serve --listen stomps://" + closed + " --cert"}},
+		{"nobody listens with TLS", []string{"ping", "stomps://" + closed}, []string{"connection refused", "polyport serve --listen " + closed + " --cert"}},
 		{"nobody listens in memory", []string{"ping", "mem://nobody"}, []string{"connection refused", "--listen mem://nobody"}},
 		{"an address that cannot be dialed", []string{"ping", "stomp://255.255.255.255:7070"}, []string{notSent}},
 		{"unknown host", []string{"notify", "stomp://no-such-host.invalid", "Echo"}, []string{notSent, "cannot find the host no-such-host.invalid"}},
@@ -161,11 +161,12 @@ func TestNoAnswer(t *testing.T) {
 		{"no user", []string{"call", "stomp://" + guarded, "Echo"}, []string{notSent, "refused by the peer", "USER:PASSWORD@" + guarded}},
 		{"wrong password", []string{"call", "stomp://ann:b@" + guarded, "Echo"}, []string{notSent, "refused by the peer"}},
 		{"no such destination", []string{"call", other + "/queue/none", "Echo"}, []string{unknown, `"/queue/none"`, "/queue/rpc"}},
-		{"no TLS there", []string{"call", strings.Replace(other, "stomp:", "stomps:", 1), "Echo"}, []string{notSent, "does not speak TLS", "without TLS it is " + other}},
+		{"no TLS there", []string{"call", strings.Replace(other, "stomp:", "stomps:", 1), "Echo"}, []string{notSent, "closed the connection", "without TLS it is " + other}},
+		{"another protocol in the place of TLS", []string{"call", "stomps://" + chatty, "Echo"}, []string{notSent, "does not speak TLS", "without TLS it is stomp://" + chatty}},
 		{"TLS there", []string{"call", strings.Replace(secured, "stomps:", "stomp:", 1), "Echo", "--timeout", "1s"}, []string{notSent}},
 		{"unknown authority", []string{"call", secured, "Echo"}, []string{notSent, "unknown authority", "--cacert", "--insecure"}},
 		{"another host's certificate", []string{"call", strings.Replace(secured, "127.0.0.1", "localhost", 1), "Echo", "--cacert", cert}, []string{notSent, "cannot be trusted", "localhost"}},
-		{"a certificate of ours is wanted", []string{"call", mutual, "Echo", "--cacert", cert}, []string{"wants a certificate of ours", "--cert FILE"}},
+		{"a certificate of ours is wanted", []string{"call", mutual, "Echo", "--cacert", cert}, []string{"a client certificate is required", "--cert FILE"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

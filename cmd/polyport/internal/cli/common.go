@@ -29,7 +29,7 @@ type tlsFlags struct {
 	CACert   string `name:"cacert" group:"tls" placeholder:"FILE" help:"PEM file of authorities to trust instead of the system's."`
 	Cert     string `group:"tls" placeholder:"FILE" help:"PEM file of a certificate to show to the server."`
 	Key      string `group:"tls" placeholder:"FILE" help:"PEM file of its key."`
-	Insecure bool   `group:"tls" help:"Take any certificate. Nobody is kept from listening in."`
+	Insecure bool   `group:"tls" help:"Take any certificate; without TLS, send a password all the same. Nobody is kept from listening in."`
 }
 
 func (c *common) options() *common { return c }
@@ -61,9 +61,10 @@ func (c *common) bound(ctx context.Context) (context.Context, context.CancelFunc
 func (c *common) dialOptions(to target) (*transport.DialOptions, error) {
 	o := &transport.DialOptions{Timeout: c.Timeout}
 	if !app.IsTLS(to.url.Scheme) {
-		if c.CACert != "" || c.Cert != "" || c.Insecure {
+		if c.CACert != "" || c.Cert != "" || c.Insecure && to.url.User == nil {
 			return nil, usagef("TLS options are given, but %[1]s:// is not encrypted; with TLS it is %[1]ss://", to.url.Scheme)
 		}
+		o.PlaintextPasswords = c.Insecure
 		return o, nil
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: c.Insecure} //nolint:gosec // the flag says so

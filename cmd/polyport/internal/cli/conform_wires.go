@@ -21,19 +21,35 @@ type wire struct {
 	headerSet bool     // headers are a map
 	// contentType is that of messages without any, on a wire on which every body has one.
 	contentType string
-	skip        map[string]string // rules that do not hold, and why
+	skip        map[string]map[string]string // rules that do not hold, by URL, and why
 }
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
 	{name: "amqp", transport: amqp.Transport{}, urls: []string{"amqp://conformance"}, hostile: hostile.AMQP(), headerSet: true},
 	{
-		name: "http", transport: conformance.Greeting(http.Transport{}), urls: []string{"http://conformance"}, hostile: hostile.HTTP(),
-		headerSet: true, contentType: "application/json", skip: map[string]string{"IdleLives": "a server closes a connection that is idle for 2 min"},
+		name: "http", transport: conformance.Greeting(http.Transport{}), hostile: hostile.HTTP(),
+		urls: []string{"http://conformance", "http://conformance?format=sse"}, headerSet: true, contentType: "application/json",
+		skip: map[string]map[string]string{
+			"http://conformance":            {"IdleLives": "a server closes a connection that is idle for 2 min"},
+			"http://conformance?format=sse": eventSkips(),
+		},
 	},
 	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true},
 	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP()},
+	{name: "ws", transport: http.Transport{}, urls: []string{"ws://conformance"}, hostile: hostile.WebSocket()},
 	{name: "zmq", transport: zmq.Transport{}, urls: sockets("zmq"), hostile: hostile.ZMQ()},
+}
+
+// eventSkips are the rules that Server-Sent Events do not keep.
+func eventSkips() map[string]string {
+	skips := map[string]string{"BeatsAgreed": "over HTTP only the server can show that it lives"}
+	for _, rule := range []string{
+		"FeedEnds", "FeedPrefix", "FeedAll", "FeedUnsubscribe", "FeedNoRoute", "FeedWants", "FeedPlain", "FeedRedial",
+	} {
+		skips[rule] = "what the server sends is settled by the request; subscriptions choose among it at the client"
+	}
+	return skips
 }
 
 // sockets are the URLs of a wire with the patterns of ZeroMQ's sockets.
@@ -66,7 +82,8 @@ func (v *conform) wireSuites() (all []suite) {
 			continue
 		}
 		for _, url := range w.urls {
-			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType, Skip: w.skip, Patience: v.Timeout}
+			h := conformance.Harness{Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType, Patience: v.Timeout}
+			h.Skip = w.skip[url]
 			if w.inMemory {
 				all = append(all, suite{url + " in memory", h})
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -12,15 +13,19 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/polyport/polyport/app"
+	"github.com/polyport/polyport/internal/issuer"
+	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
 )
 
 type demo struct{ common }
 
 // Help is shown by demo --help.
 func (*demo) Help() string {
-	return `Starts a server on free addresses of this machine, makes the same call over every wire, and prints a line for
-each: wire, version, address, answer, round trip. Exit status 0 says that all answers are alike. With --cert and --key,
-which the server then shows, the wires are tried with TLS, too.`
+	return `Starts a server on one free port of this machine, and one in memory, makes the same call over every wire, plain
+and with TLS, and prints a line for each: wire, version, address, answer, round trip. Exit status 0 says that all answers
+are alike. The certificates for TLS are made for the occasion; with --cert and --key the server shows those instead,
+which then have to be trusted.`
 }
 
 const (
@@ -41,16 +46,20 @@ type demoLine struct {
 func (v *demo) run(ctx context.Context, e *environment) error {
 	ctx, cancel := v.bound(ctx)
 	defer cancel()
-	conf := app.Config{Log: app.LogConfig{}, StopTimeout: v.Timeout, TLS: app.TLSConfig{Cert: v.Cert, Key: v.Key}}
-	for _, wire := range v.wires() {
-		conf.Listen = append(conf.Listen, freeAddress(wire))
+	secured, err := v.certificates()
+	if err != nil {
+		return err
 	}
+	conf := app.Config{Listen: []string{"127.0.0.1:0", "mem://demo:0"}, StopTimeout: v.Timeout}
 	var server *app.Server
-	a := app.New(conf, app.Output{}, fx.Populate(&server))
+	a := app.New(conf, app.Output{}, fx.Populate(&server), fx.Decorate(func(o *transport.ListenOptions) *transport.ListenOptions {
+		o.TLS = secured.server
+		return o
+	}))
 	if err := a.Start(context.WithoutCancel(ctx)); err != nil { // as serve
 		return err
 	}
-	lines := v.callAll(ctx, server.Endpoints())
+	lines := v.callAll(ctx, server.Endpoints(), secured.client)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.StopTimeout())
 	defer cancel()
 	if err := a.Stop(stopping); err != nil {
@@ -59,36 +68,63 @@ func (v *demo) run(ctx context.Context, e *environment) error {
 	return v.print(e, lines)
 }
 
-// wires returns the schemes to try.
-func (v *demo) wires() []string {
-	wires := app.Wires()
-	if v.Cert == "" {
-		return wires
+// demoTLS is TLS for both ends.
+type demoTLS struct{ server, client *tls.Config }
+
+// certificates makes certificates, or takes those that were given.
+func (v *demo) certificates() (made demoTLS, err error) {
+	if v.Cert != "" {
+		return v.given()
 	}
-	for _, wire := range slices.Clone(wires) {
-		if app.IsTLS(wire + "s") {
-			wires = append(wires, wire+"s")
-		}
+	authority, err := issuer.New("polyport demo authority")
+	if err != nil {
+		return made, err
 	}
-	return wires
+	cert, err := authority.Issue("polyport demo", "127.0.0.1")
+	if err != nil {
+		return made, err
+	}
+	made.server = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
+	made.client = &tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS13}
+	return made, nil
 }
 
-// freeAddress is where to listen for a wire, so that nothing is in the way.
-func freeAddress(wire string) string {
-	if wire == "mem" {
-		return "mem://demo:0"
+// given returns the certificates that the flags name. The client shows none.
+func (v *demo) given() (demoTLS, error) {
+	o, err := v.dialOptions(target{&url.URL{Scheme: "stomps"}})
+	if err != nil {
+		return demoTLS{}, err
 	}
-	return wire + "://127.0.0.1:0"
+	client := o.TLS.Clone()
+	client.Certificates = nil
+	return demoTLS{&tls.Config{Certificates: o.TLS.Certificates, MinVersion: tls.VersionTLS13}, client}, nil
 }
 
-func (v *demo) callAll(ctx context.Context, endpoints []app.Endpoint) (lines []demoLine) {
-	for _, at := range endpoints {
+// A variant is a way to call by a scheme.
+type variant struct{ name, path string }
+
+// variants are those of schemes that have several, or one by another name.
+var variants = map[string][]variant{
+	"zmq":   {{"zmq", "?socket=dealer"}, {"zmq", "?socket=req"}},
+	"zmqs":  {{"zmqs", "?socket=dealer"}, {"zmqs", "?socket=req"}},
+	"http":  {{"http", ""}, {"xmlrpc", "/?format=xmlrpc"}},
+	"https": {{"https", ""}, {"xmlrpc", "/?format=xmlrpc"}},
+}
+
+func (v *demo) callAll(ctx context.Context, endpoints []app.Endpoint, secured *tls.Config) (lines []demoLine) {
+	for _, at := range slices.Backward(endpoints) { // memory first
 		for _, wire := range at.Wires {
-			line := demoLine{Wire: wire, Address: at.URL(wire)}
-			if err := v.callOne(ctx, &line); err != nil {
-				line.Error = err.Error()
+			ways := variants[wire]
+			if ways == nil {
+				ways = []variant{{wire, ""}}
 			}
-			lines = append(lines, line)
+			for _, way := range ways {
+				line := demoLine{Wire: way.name, Address: at.URL(wire) + way.path}
+				if err := v.callOne(ctx, &line, secured); err != nil {
+					line.Error = err.Error()
+				}
+				lines = append(lines, line)
+			}
 		}
 	}
 	return lines
@@ -96,16 +132,10 @@ func (v *demo) callAll(ctx context.Context, endpoints []app.Endpoint) (lines []d
 
 // callOne makes the call twice and measures the second: the first one pays for
 // what a connection sets up when it is first used.
-func (v *demo) callOne(ctx context.Context, line *demoLine) error {
-	u, err := url.Parse(line.Address)
-	if err != nil {
-		return err
-	}
-	flags := &common{Timeout: v.Timeout}
-	if app.IsTLS(u.Scheme) {
-		flags = &v.common
-	}
-	c, err := flags.dial(ctx, target{u}, nil)
+func (v *demo) callOne(ctx context.Context, line *demoLine, secured *tls.Config) error {
+	o := &transport.DialOptions{Timeout: v.Timeout}
+	o.TLS = secured
+	c, err := rpc.Dial(ctx, line.Address, &rpc.ClientOptions{Transport: o})
 	if err != nil {
 		return err
 	}

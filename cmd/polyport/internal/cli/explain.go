@@ -40,13 +40,18 @@ func (e unansweredError) cause(c *common) (what, advice string) {
 		return "interrupted", ""
 	case errors.Is(e.err, context.DeadlineExceeded):
 		return e.late(c)
+	case errors.Is(e.err, transport.ErrPlaintext):
+		return "user and password would cross the network in the clear",
+			fmt.Sprintf("with TLS it is %ss://%s; or send them all the same with --insecure", e.to.url.Scheme, e.to.url.Host)
+	case errors.Is(e.err, transport.ErrRefused) && strings.Contains(transport.Reason(e.err), wantsCertificate):
+		return e.certificate(c, "required")
 	case errors.Is(e.err, transport.ErrRefused):
 		return "refused by the peer: " + transport.Reason(e.err), e.loginAdvice()
 	}
 	if host, ok := errors.AsType[*net.DNSError](e.err); ok {
 		return fmt.Sprintf("cannot find the host %s: %s", host.Name, host.Err), "is the name right?"
 	}
-	if what, advice := tlsCause(e.err, e.to); what != "" {
+	if what, advice := e.tlsCause(c); what != "" {
 		return what, advice
 	}
 	switch {
@@ -74,24 +79,52 @@ func (e unansweredError) late(c *common) (what, advice string) {
 		"repeat it only if it does no harm twice, or give it longer with --timeout"
 }
 
-// tlsCause explains a failed TLS handshake; what is "" for any other error.
-func tlsCause(err error, to target) (what, advice string) {
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the server does not speak TLS at this port",
-			fmt.Sprintf("without TLS it is %s://%s", strings.TrimSuffix(to.url.Scheme, "s"), to.url.Host)
+// wantsCertificate is part of what wires say of [transport.ErrCertificateRequired].
+const wantsCertificate = "client certificate is required"
+
+// certificate explains that the server wants a certificate of ours, or another one.
+func (e unansweredError) certificate(c *common, complaint string) (what, advice string) {
+	switch {
+	case c.Cert != "" && complaint != "required":
+		return "the server does not accept the certificate of --cert: " + complaint,
+			"it has to be valid, for clients, and of an authority that the server knows"
+	case c.Cert != "": // it was not even shown
+		return "a client certificate is required, and that of --cert is of none of the authorities that the server names",
+			"ask those who run the server which one it has to be"
+	case app.IsTLS(e.to.url.Scheme):
+		return "a client certificate is required", "show one with --cert FILE --key FILE"
 	}
-	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+	return "a client certificate is required, and so TLS",
+		fmt.Sprintf("it is %ss://%s with --cert FILE --key FILE", e.to.url.Scheme, e.to.url.Host)
+}
+
+// tlsCause explains a failed TLS handshake; what is "" for any other error.
+func (e unansweredError) tlsCause(c *common) (what, advice string) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](e.err); ok {
+		return "the server does not speak TLS at this port",
+			fmt.Sprintf("without TLS it is %s://%s", strings.TrimSuffix(e.to.url.Scheme, "s"), e.to.url.Host)
+	}
+	if verify, ok := errors.AsType[*tls.CertificateVerificationError](e.err); ok {
+		if _, unknown := errors.AsType[x509.UnknownAuthorityError](e.err); unknown {
 			return "the server's certificate is from an unknown authority",
 				"name its authority with --cacert FILE, or take any certificate with --insecure"
 		}
 		return "the server's certificate cannot be trusted: " + verify.Err.Error(), ""
 	}
-	// The alerts of the peer have no exported type.
-	if text := err.Error(); strings.Contains(text, "tls: certificate required") || strings.Contains(text, "tls: bad certificate") {
-		return "the server wants a certificate of ours", "show one with --cert FILE --key FILE"
+	// The alerts of the peer have no exported type. In TLS 1.3 those about our
+	// certificate come with the first bytes that are read.
+	_, alert, ok := strings.Cut(e.err.Error(), "remote error: tls: ")
+	switch {
+	case !ok:
+		return "", ""
+	case strings.HasPrefix(alert, "certificate required"):
+		return e.certificate(c, "required")
+	case strings.Contains(alert, "certificate"):
+		return e.certificate(c, alert)
+	case strings.HasPrefix(alert, "protocol version not supported"):
+		return "the server has no version of TLS that is spoken here, which is 1.3", ""
 	}
-	return "", ""
+	return "the server ended the TLS handshake: " + alert, ""
 }
 
 // addr is the host and port, as far as known.
@@ -105,12 +138,12 @@ func (e unansweredError) addr() string {
 // serveCommand is what starts a server for the target.
 func (e unansweredError) serveCommand() string {
 	switch {
-	case e.to.url.Scheme == "stomp":
-		return "polyport serve --listen " + e.addr()
+	case e.to.url.Scheme == "mem":
+		return "polyport serve --listen mem://" + e.addr()
 	case app.IsTLS(e.to.url.Scheme):
-		return fmt.Sprintf("polyport serve --listen %s://%s --cert FILE --key FILE", e.to.url.Scheme, e.addr())
+		return fmt.Sprintf("polyport serve --listen %s --cert FILE --key FILE", e.addr())
 	}
-	return fmt.Sprintf("polyport serve --listen %s://%s", e.to.url.Scheme, e.addr())
+	return "polyport serve --listen " + e.addr()
 }
 
 func (e unansweredError) loginAdvice() string {
@@ -121,10 +154,15 @@ func (e unansweredError) loginAdvice() string {
 }
 
 func (e unansweredError) portAdvice() string {
-	if e.outcome == rpc.NotSent {
+	switch {
+	case e.outcome != rpc.NotSent:
+		return ""
+	case app.IsTLS(e.to.url.Scheme):
+		return fmt.Sprintf("is this the right port and protocol? without TLS it is %s://%s", strings.TrimSuffix(e.to.url.Scheme, "s"), e.to.url.Host)
+	case !app.IsTLS(e.to.url.Scheme + "s"):
 		return "is this the right port and protocol?"
 	}
-	return ""
+	return fmt.Sprintf("is this the right port and protocol? with TLS it is %ss://%s", e.to.url.Scheme, e.to.url.Host)
 }
 
 // plain is err without the layers that repeat address and operation.

@@ -33,6 +33,7 @@ const pings = 3
 type pong struct {
 	Wire      string       `json:"wire"`
 	Version   string       `json:"version"`
+	Mode      string       `json:"mode"`
 	Address   string       `json:"address"`
 	Peer      string       `json:"peer"`
 	User      string       `json:"user,omitempty"`
@@ -46,6 +47,7 @@ type pong struct {
 type tlsPong struct {
 	Version string `json:"version"`
 	Cipher  string `json:"cipher"`
+	ALPN    string `json:"alpn,omitempty"`
 	Subject string `json:"subject,omitempty"`
 	Expires string `json:"expires,omitempty"`
 }
@@ -105,7 +107,7 @@ func roundTrip(ctx context.Context, c *rpc.Client) (time.Duration, error) {
 
 func describeConn(i *transport.Info) pong {
 	p := pong{
-		Wire: i.Scheme, Version: i.Version, Address: i.Remote.String(), Peer: i.Peer, User: i.User,
+		Wire: i.Scheme, Version: i.Version, Mode: mode(i), Address: i.Remote.String(), Peer: i.Peer, User: i.User,
 		Beat: i.Beat.Microseconds(), PeerBeat: i.PeerBeat.Microseconds(),
 		Limits: limitsPong{i.Limits.Message, i.Limits.HeaderBytes, i.Limits.Headers, i.Limits.Subscriptions, i.Limits.Unsettled},
 	}
@@ -120,6 +122,7 @@ func (p pong) print(e *environment) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	row("wire", "%s", strings.TrimSpace(p.Wire+" "+p.Version))
+	row("mode", "%s", p.Mode)
 	row("address", "%s", p.Address)
 	row("peer", "%s", orNone(p.Peer))
 	row("user", "%s", orNone(p.User))
@@ -136,6 +139,9 @@ func (t *tlsPong) String() string {
 		return "none"
 	}
 	text := t.Version + ", " + t.Cipher
+	if t.ALPN != "" {
+		text += ", ALPN " + t.ALPN
+	}
 	if t.Subject != "" {
 		text += fmt.Sprintf(", %s until %s", t.Subject, t.Expires)
 	}

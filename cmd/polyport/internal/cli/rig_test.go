@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,11 @@ func serve(t *testing.T, c app.Config, more ...fx.Option) string {
 		}
 	})
 	e := s.Endpoints()[0]
+	for _, wire := range []string{"stomp", "stomps"} {
+		if slices.Contains(e.Wires, wire) {
+			return e.URL(wire)
+		}
+	}
 	return e.URL(e.Wires[0])
 }
 

@@ -12,7 +12,7 @@ import (
 func TestServe(t *testing.T) {
 	c := begin(t, "serve", "--listen", "127.0.0.1:0", "--listen", "mem://cli-serve")
 	out := c.stdout.await(t, "mem\n")
-	lines(t, "serve", out, `listening 127\.0\.0\.1:\d+ stomp`, `listening cli-serve mem`)
+	lines(t, "serve", out, `listening 127\.0\.0\.1:\d+ amqp http stomp ws zmq`, `listening cli-serve mem`)
 	addr := strings.Fields(out)[1]
 	for _, url := range []string{"stomp://" + addr, "mem://cli-serve"} {
 		if got := run(t, "call", url, "Math.Sum", "[1,2,3]"); got.code != 0 || got.stdout != "6\n" {
@@ -51,7 +51,7 @@ func TestServeConfig(t *testing.T) {
 	t.Setenv("POLYPORT_LOG_LEVEL", "warn")
 	c := begin(t, "serve", "--json", "--log-level", "debug", "--users-file", users, "--timeout", "5s")
 	out := c.stdout.await(t, "stomp")
-	lines(t, "serve --json", out, `\{"listening":"from-env","wires":\["mem"\]\}`, `\{"listening":"127\.0\.0\.1:\d+","wires":\["stomp"\]\}`)
+	lines(t, "serve --json", out, `\{"listening":"from-env","wires":\["mem"\]\}`, `\{"listening":"127\.0\.0\.1:\d+","wires":\["amqp","http","stomp","ws","zmq"\]\}`)
 	for login, code := range map[string]int{"ann:hunter2@": 0, "bob:hunter2@": 0, "": 3} {
 		if got := run(t, "call", "mem://"+login+"from-env", "Echo"); got.code != code {
 			t.Errorf("call as %q = %+v, want %d", login, got, code)
@@ -79,7 +79,7 @@ func TestServeConfig(t *testing.T) {
 // Requests that are not answered within the timeout make serve fail, in time.
 func TestServeStopsLate(t *testing.T) {
 	c := begin(t, "serve", "--listen", "127.0.0.1:0", "--timeout", "200ms")
-	addr := strings.Fields(c.stdout.await(t, "stomp\n"))[1]
+	addr := strings.Fields(c.stdout.await(t, "zmq\n"))[1]
 	client, err := rpc.Dial(t.Context(), "stomp://"+addr, nil)
 	if err != nil {
 		t.Fatal(err)

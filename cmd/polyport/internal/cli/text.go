@@ -49,8 +49,19 @@ func thousands(n int64) string {
 	return s
 }
 
+// mode says how messages go on a connection.
+func mode(i *transport.Info) string {
+	switch {
+	case i.Feed:
+		return "events only"
+	case i.Lockstep:
+		return "lock-step"
+	}
+	return "duplex"
+}
+
 func describeTLS(i *transport.Info) *tlsPong {
-	t := &tlsPong{Version: tls.VersionName(i.TLS.Version), Cipher: tls.CipherSuiteName(i.TLS.CipherSuite)}
+	t := &tlsPong{Version: tls.VersionName(i.TLS.Version), Cipher: tls.CipherSuiteName(i.TLS.CipherSuite), ALPN: i.TLS.NegotiatedProtocol}
 	if len(i.TLS.PeerCertificates) > 0 {
 		cert := i.TLS.PeerCertificates[0]
 		t.Subject, t.Expires = cert.Subject.String(), cert.NotAfter.Format(time.DateOnly)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,19 +77,35 @@ func TestDemo(t *testing.T) {
 		t.Errorf("demo = %d, %q, want 0", got.code, got.stderr)
 	}
 	var plain, inJSON []string
-	for _, wire := range app.Wires() {
-		address := wire + `://127\.0\.0\.1:\d+`
-		if wire == "mem" {
-			address = `mem://demo:\d+`
-		}
-		plain = append(plain, wire+` +[\d.]+ +`+address+` +Math\.Sum \[1,2,3\] = 6 +[\d.]+(µs|ms)`)
-		inJSON = append(inJSON, `\{"wire":"`+wire+`","version":"[\d.]+","address":"`+address+`","answer":6,"round_trip_us":[\d.]+\}`)
+	for _, l := range []struct{ wire, address string }{
+		{"mem", `mem://demo:\d+`},
+		{"amqp", `amqp://HOST`},
+		{"http", `http://HOST`},
+		{"xmlrpc", `http://HOST/\?format=xmlrpc`},
+		{"stomp", `stomp://HOST`},
+		{"ws", `ws://HOST`},
+		{"zmq", `zmq://HOST\?socket=dealer`},
+		{"zmq", `zmq://HOST\?socket=req`},
+		{"amqps", `amqps://HOST`},
+		{"https", `https://HOST`},
+		{"xmlrpc", `https://HOST/\?format=xmlrpc`},
+		{"stomps", `stomps://HOST`},
+		{"wss", `wss://HOST`},
+		{"zmqs", `zmqs://HOST\?socket=dealer`},
+		{"zmqs", `zmqs://HOST\?socket=req`},
+	} {
+		address := strings.ReplaceAll(l.address, "HOST", `127\.0\.0\.1:\d+`)
+		plain = append(plain, l.wire+` +[\d.]+ +`+address+` +Math\.Sum \[1,2,3\] = 6 +[\d.]+(µs|ms)`)
+		inJSON = append(inJSON, `\{"wire":"`+l.wire+`","version":"[\d.]+","address":"`+address+`","answer":6,"round_trip_us":[\d.]+\}`)
 	}
 	lines(t, "demo", got.stdout, append(plain, fmt.Sprintf(`all %d wires agree`, len(plain)))...)
 	lines(t, "demo --json", run(t, "demo", "--json").stdout, append(inJSON, fmt.Sprintf(`\{"agree":true,"wires":%d\}`, len(plain)))...)
+	if ports := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(got.stdout, -1); len(slices.Compact(ports)) != 1 {
+		t.Errorf("the wires are at the ports %q, want one", ports)
+	}
 
 	cert, key := certificate(t)
-	both := 2*len(plain) - 1 // mem has no TLS
+	both := len(plain)
 	got = run(t, "demo", "--cert", cert, "--key", key, "--cacert", cert)
 	if got.code != 0 || !strings.Contains(got.stdout, "stomps://127.0.0.1:") || !strings.Contains(got.stdout, fmt.Sprintf("all %d wires agree", both)) {
 		t.Errorf("demo with TLS = %d, %q, %q", got.code, got.stdout, got.stderr)
@@ -112,7 +129,7 @@ func TestPing(t *testing.T) {
 		t.Fatalf("ping = %d, %q, want 0", got.code, got.stderr)
 	}
 	lines(t, "ping", got.stdout,
-		`wire +stomp 1\.2`, `address +127\.0\.0\.1:\d+`, `peer +polyport.*`, `user +ann`,
+		`wire +stomp 1\.2`, `mode +duplex`, `address +127\.0\.0\.1:\d+`, `peer +polyport.*`, `user +ann`,
 		`tls +TLS 1\.3, TLS_\w+, CN=polyport test until \d{4}-\d\d-\d\d`, `heart-beat +20s out, 20s in`,
 		`limits +message 4 MiB, header 64 KiB in 128 fields, 1024 subscriptions, 1024 unsettled .*`,
 		`round trip +min [\d.]+(µs|ms), avg [\d.]+(µs|ms) \(3 calls\)`)

@@ -35,7 +35,10 @@ func (l *login) without() error {
 // negotiate is the exchange of SASL frames (section 5.3).
 func (l *login) negotiate() error {
 	c := l.conn
-	offered := []string{mechanismPlain, mechanismAnonymous}
+	offered := []string{mechanismAnonymous}
+	if c.o.Authenticator == nil || c.o.TakesPasswords(&c.info) {
+		offered = []string{mechanismPlain, mechanismAnonymous}
+	}
 	if l.certified() {
 		offered = append(offered, mechanismExternal)
 	}
@@ -112,18 +115,13 @@ func (l *login) certified() bool {
 func (l *login) admit(shown transport.Credentials) error {
 	c := l.conn
 	l.shown = shown
-	if c.o.Authenticator == nil {
-		return nil
-	}
-	shown.TLS = c.info.TLS
-	user, err := c.o.Authenticator.Authenticate(l.ctx, shown)
+	user, err := c.o.Admit(l.ctx, &c.info, shown)
 	if err != nil {
-		c.o.Logger.Warn("access refused", "remote", c.info.Remote, "user", shown.User, "err", err)
-		if errors.Is(err, transport.ErrCertificateRequired) {
-			l.barred = &fault{unauthorized, transport.Refusal(err, "")}
+		if errors.Is(err, transport.ErrCertificateRequired) || errors.Is(err, transport.ErrPlaintext) {
+			l.barred = &fault{unauthorized, err}
 			return nil
 		}
-		return refused(unauthorized, "access refused; check user and password")
+		return refused(unauthorized, "%s", transport.Reason(err))
 	}
 	c.info.User = user
 	return nil

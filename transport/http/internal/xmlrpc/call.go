@@ -71,8 +71,8 @@ func (s *scanner) methodName() (string, error) {
 		return "", err
 	}
 	name := bytes.TrimSpace(s.text)
-	if len(name) == 0 || len(name) > maxScalar {
-		return "", errorf(CodeInvalid, "a method's name has 1 to %d bytes, not %d", maxScalar, len(name))
+	if len(name) == 0 {
+		return "", errorf(CodeInvalid, "the method's name is empty")
 	}
 	return string(name), nil
 }

@@ -1,6 +1,7 @@
 package xmlrpc_test
 
 import (
+	"encoding/xml"
 	"errors"
 	"reflect"
 	"strings"
@@ -44,6 +45,36 @@ func FuzzRead(f *testing.F) {
 		for _, message := range []string{`{"jsonrpc":"2.0","method":"a","id":1}`, `[{"jsonrpc":"2.0","method":"a","id":1},{"jsonrpc":"2.0","method":"b","id":2}]`} {
 			got, err := question(t, message).Answer(doc, "")
 			check("Answer", got, err)
+		}
+	})
+}
+
+// FuzzText: text is what encoding/xml takes it for.
+func FuzzText(f *testing.F) {
+	for _, seed := range []string{
+		"", "a", " a\n", "\r\n", "&amp;", "a&lt;b&gt;&quot;&apos;&amp;", "&amp;&#65;", "&amp", "&amp;\xff", "&#65;", "a]]>b", "]]", ">", "\x00", "\x7f", "\xff", "\ufffe", "\ufffd", "é\U0001F600", "<![CDATA[a]]>b", "a<!-- b -->c", "<!-- -->a", "&#xFFFF;",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var want struct {
+			Value string `xml:"params>param>value"`
+		}
+		doc := "<methodCall><methodName>Echo</methodName><params><param><value>" + text + "</value></param></params></methodCall>"
+		unmarshal := xml.Unmarshal([]byte(doc), &want)
+		c, err := xmlrpc.ReadCall([]byte(doc), "", xmlrpc.Limits{})
+		if err != nil {
+			if e, ok := errors.AsType[*xmlrpc.Error](err); unmarshal == nil && (!ok || e.Code == xmlrpc.CodeParse) && !strings.Contains(text, "</value>") {
+				t.Errorf("%q is refused: %v; encoding/xml takes it for %q", text, err, want.Value)
+			}
+			return
+		}
+		if strings.Contains(text, "</") || strings.Contains(text, "/>") {
+			return // a type of its own
+		}
+		quoted, _ := jsontext.AppendQuote(nil, want.Value)
+		if got := string(c.Message); unmarshal != nil || got != request(string(quoted)) {
+			t.Errorf("%q became %s; encoding/xml takes it for %s, %v", text, got, quoted, unmarshal)
 		}
 	})
 }

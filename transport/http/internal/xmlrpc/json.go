@@ -33,8 +33,7 @@ func members(text []byte, each func(name string, value []byte) error) error {
 			return err
 		}
 	}
-	_, err := d.ReadToken()
-	return err
+	return end(d, text)
 }
 
 var errNoArray = errors.New("it is not an array")
@@ -57,8 +56,20 @@ func elements(text []byte, each func(value []byte) error) error {
 			return err
 		}
 	}
-	_, err := d.ReadToken()
-	return err
+	return end(d, text)
+}
+
+var errMore = errors.New("something follows it")
+
+// end reads the end of an object or an array, after which text has no more.
+func end(d *jsontext.Decoder, text []byte) error {
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(text[d.InputOffset():])) > 0 {
+		return errMore
+	}
+	return nil
 }
 
 // next returns the next value of d where it is in text, so that it lasts.

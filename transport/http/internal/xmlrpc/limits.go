@@ -24,7 +24,7 @@ func (l Limits) withDefaults() Limits {
 // Bounds that nobody needs to change.
 const (
 	maxTag    = 1 << 10 // bytes of a tag, with attributes such as xmlns:ex
-	maxScalar = 1 << 10 // bytes of a number or a time, and of a method's name
+	maxScalar = 1 << 10 // bytes of a number or a time
 	maxReason = 200     // bytes of the reason of an error, which may quote a document
 )
 

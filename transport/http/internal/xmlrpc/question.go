@@ -55,8 +55,13 @@ func (q *Question) readRequest(message []byte) (r request, err error) {
 	}); err != nil {
 		return r, err
 	}
-	if method == nil {
+	switch {
+	case method == nil:
 		return r, errorf(CodeInvalid, "only requests can be sent by XML-RPC, and this has no method")
+	case r.params != nil && !isKind(r.params, '[') && !isKind(r.params, '{'):
+		return r, errorf(CodeInvalid, "params are an array or an object, not %.40s", r.params)
+	case isKind(r.id, '[') || isKind(r.id, '{') || isKind(r.id, 't') || isKind(r.id, 'f'):
+		return r, errorf(CodeInvalid, "an id is a string, a number or null, not %.40s", r.id)
 	}
 	name, rest := appendText(nil, method)
 	if len(rest) > 0 || len(name) == 0 {
@@ -113,6 +118,9 @@ func (q *Question) appendBatch(doc, message []byte) ([]byte, error) {
 		return nil
 	}); err != nil {
 		return doc, err
+	}
+	if len(q.ids) == 0 {
+		return doc, errorf(CodeInvalid, "a batch has one request at least")
 	}
 	return append(doc, "</data></array></value></param></params>"...), nil
 }

@@ -50,6 +50,11 @@ func TestQuestionRefuses(t *testing.T) {
 	for _, c := range []struct{ name, message, word string }{
 		{"nothing", "", "no message of JSON-RPC"},
 		{"no JSON", "hello", "no message of JSON-RPC"},
+		{"two", `{"jsonrpc":"2.0","method":"a","id":1} {"jsonrpc":"2.0","method":"a","id":1}`, "something follows"},
+		{"a batch and more", `[{"jsonrpc":"2.0","method":"a","id":1}]]`, "something follows"},
+		{"an empty batch", "[]", "one request at least"},
+		{"params of one text", `{"jsonrpc":"2.0","method":"a","params":"b","id":1}`, "an array or an object"},
+		{"a strange id", `{"jsonrpc":"2.0","method":"a","id":[1]}`, "an id is"},
 		{"a response", `{"jsonrpc":"2.0","result":1,"id":1}`, "only requests"},
 		{"a response in a batch", `[{"jsonrpc":"2.0","result":1,"id":1}]`, "only requests"},
 		{"a method without a name", `{"jsonrpc":"2.0","method":"","id":1}`, "name"},

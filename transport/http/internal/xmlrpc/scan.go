@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // A scanner reads the tags of a document one after the other, with the text
@@ -14,10 +15,11 @@ type scanner struct {
 	limits Limits
 	values int
 
-	d    *xml.Decoder
-	doc  []byte
-	pos  int // of what d has taken
-	stop int // how far d may go
+	d       *xml.Decoder
+	doc     []byte
+	pos     int // of what was taken
+	stop    int // how far d may go
+	skipped int // bytes that d has not seen
 
 	// The last tag: its name without a prefix, whether it opens, and the text
 	// before it. At the end of the document the name is empty.
@@ -68,6 +70,7 @@ func (s *scanner) Read(p []byte) (int, error) {
 // tag reads up to the next tag, and over it.
 func (s *scanner) tag() error {
 	s.text = s.text[:0]
+	s.plain()
 	for {
 		if err := s.bound(); err != nil {
 			return err
@@ -93,9 +96,66 @@ func (s *scanner) tag() error {
 	}
 }
 
+// at is where the next token begins.
+func (s *scanner) at() int { return min(int(s.d.InputOffset())+s.skipped, len(s.doc)) }
+
+// plain takes text up to the next tag past the decoder, which looks at each byte
+// by itself, if there is nothing in it but characters that stand for themselves and
+// the entities that all XML has.
+func (s *scanner) plain() {
+	n := bytes.IndexByte(s.doc[s.pos:], '<')
+	switch {
+	case n <= 0, s.pos != s.at(): // the decoder may have read the first byte of what follows
+		return
+	case s.open && s.doc[s.pos-2] == '/': // and still has to close an empty element
+		return
+	}
+	if text := s.doc[s.pos : s.pos+n]; s.decode(text) && utf8.Valid(s.text) {
+		s.pos += n
+		s.skipped += n
+		return
+	}
+	s.text = s.text[:0]
+}
+
+// decode appends text, or reports that there is more in it than plain takes.
+func (s *scanner) decode(text []byte) bool {
+	done := 0 // up to where it is appended
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c < ' ' && c != '\t' && c != '\n', c == '>', c == 0xef && isNonCharacter(text[i:]):
+			return false
+		case c == '&':
+			char, n := entity(text[i:])
+			if n == 0 {
+				return false
+			}
+			s.text = append(append(s.text, text[done:i]...), char)
+			i += n - 1
+			done = i + 1
+		}
+	}
+	s.text = append(s.text, text[done:]...)
+	return true
+}
+
+// entity returns the character that text begins with by the name that all XML has
+// for it (XML 1.0, section 4.6), and how long that is; 0 if it does not.
+func entity(text []byte) (char byte, n int) {
+	for _, e := range [...]struct {
+		name string
+		char byte
+	}{{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}} {
+		if bytes.HasPrefix(text, []byte(e.name)) {
+			return e.char, len(e.name)
+		}
+	}
+	return 0, 0
+}
+
 // bound looks at how the next token begins, and says how far it may go.
 func (s *scanner) bound() error {
-	at := min(int(s.d.InputOffset()), len(s.doc))
+	at := s.at()
 	next := s.doc[at:]
 	s.stop = len(s.doc)
 	switch {
@@ -115,7 +175,8 @@ func (s *scanner) malformed(err error) error {
 	if err == nil || errors.Is(err, errTag) {
 		return errorf(CodeInvalid, "a tag has more than %d bytes", maxTag)
 	}
-	line, column := s.d.InputPos()
+	before := s.doc[:s.at()]
+	line, column := 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
 	why := strings.TrimPrefix(err.Error(), "XML syntax error on ")
 	if e, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		why = e.Msg

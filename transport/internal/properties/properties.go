@@ -1,17 +1,22 @@
-package zmq
+// Package properties writes down what a message says besides its body, for wires
+// whose frames have no place for it, between ends that both know this spelling.
+//
+// Each property is the length of its name in one byte, the name, the length of its
+// value in four bytes, the highest first, and the value, as ZMTP has it for the
+// metadata of its handshake (https://rfc.zeromq.org/spec/23). They are to, reply-to,
+// subject, content-type, id, correlation-id, expires, durable and, with X- before
+// its name, each header. The value of an id begins with its kind: t and text, n and
+// digits, u and 16 bytes, b and any bytes. Others are passed over.
+package properties
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/polyport/polyport/transport"
 )
-
-// propertiesMagic begins the frame of a message's properties, which is the one
-// before its body.
-const propertiesMagic = "\x01polyport\x01"
 
 // The names of properties. Those of headers have headerPrefix before them.
 const (
@@ -36,9 +41,9 @@ const (
 // json is the content type of nearly all messages.
 const json = "application/json"
 
-// propertiesLen is at least the length of the properties of m.
-func propertiesLen(m *transport.Message, to string) int {
-	n := len(propertiesMagic) + 8*propertyCost + len(to) + len(m.ReplyTo) + len(m.Subject) + len(m.ContentType) +
+// length is at least the length of the properties of m.
+func length(m *transport.Message, to string) int {
+	n := 8*propertyCost + len(to) + len(m.ReplyTo) + len(m.Subject) + len(m.ContentType) +
 		idLen(m.ID) + idLen(m.CorrelationID) + 2*binary.MaxVarintLen64
 	for i := range m.Headers {
 		n += propertyCost + len(headerPrefix) + len(m.Headers[i].Name) + len(m.Headers[i].Value)
@@ -53,9 +58,8 @@ func idLen(id transport.ID) int {
 	return idCost
 }
 
-// appendProperties appends the body of the frame of m's properties.
-func appendProperties(dst []byte, m *transport.Message, to string) []byte {
-	dst = append(dst, propertiesMagic...)
+// AppendMessage appends the properties of m, whose destination is to.
+func AppendMessage(dst []byte, m *transport.Message, to string) []byte {
 	dst = appendTextProperty(dst, contentTypeProperty, m.ContentType)
 	dst = appendIDProperty(dst, correlationIDProperty, m.CorrelationID)
 	dst = appendIDProperty(dst, idProperty, m.ID)
@@ -65,10 +69,10 @@ func appendProperties(dst []byte, m *transport.Message, to string) []byte {
 	if !m.Expires.IsZero() {
 		var moment [2 * binary.MaxVarintLen64]byte
 		at := binary.AppendVarint(moment[:0], m.Expires.Unix())
-		dst = appendProperty(dst, expiresProperty, binary.AppendUvarint(at, uint64(m.Expires.Nanosecond())))
+		dst = Append(dst, expiresProperty, binary.AppendUvarint(at, uint64(m.Expires.Nanosecond())))
 	}
 	if m.Durable {
-		dst = appendProperty(dst, durableProperty, "")
+		dst = Append(dst, durableProperty, "")
 	}
 	for i := range m.Headers {
 		h := &m.Headers[i]
@@ -84,7 +88,7 @@ func appendTextProperty(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendProperty(dst, name, value)
+	return Append(dst, name, value)
 }
 
 // The first byte of an ID says which kind it is of.
@@ -111,7 +115,7 @@ func appendIDProperty(dst []byte, name string, id transport.ID) []byte {
 	default:
 		value = append(append(value, textID), id.String()...)
 	}
-	return appendProperty(dst, name, value)
+	return Append(dst, name, value)
 }
 
 func parseID(value []byte) (transport.ID, error) {
@@ -150,20 +154,15 @@ func parseDigits(text []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// isProperties reports whether a frame holds properties.
-func isProperties(frame []byte) bool {
-	return len(frame) >= len(propertiesMagic) && string(frame[:len(propertiesMagic)]) == propertiesMagic
-}
-
-// setProperties sets the fields of m that a frame of properties tells, with at
-// most the given number of headers. Other names are passed over.
-func setProperties(m *transport.Message, frame []byte, headers int) error {
-	p := frame[len(propertiesMagic):]
+// Set sets the fields of m that the properties p tell, with at most the given
+// number of headers. Its errors wrap [transport.ErrProtocol] or
+// [transport.ErrTooLarge].
+func Set(m *transport.Message, p []byte, headers int) error {
 	for n := 0; len(p) > 0; n++ {
 		if n > headers+8 {
 			return tooLarge("a message has more than %d headers", headers)
 		}
-		name, value, rest, err := cutProperty(p)
+		name, value, rest, err := Cut(p)
 		if err != nil {
 			return err
 		}
@@ -196,9 +195,6 @@ func setProperty(m *transport.Message, name, value []byte) (err error) {
 	case toProperty:
 		m.To = string(value)
 	case replyToProperty:
-		if strings.HasPrefix(string(value), envelopePrefix) {
-			return malformed("a reply-to that only this end can give")
-		}
 		m.ReplyTo = string(value)
 	case subjectProperty:
 		m.Subject = string(value)
@@ -215,8 +211,9 @@ func setProperty(m *transport.Message, name, value []byte) (err error) {
 	return err
 }
 
-// checkProperties reports why m cannot be said to a peer with limits l.
-func checkProperties(m *transport.Message, to string, l transport.Limits) (size int, err error) {
+// Check returns about how long the properties of m are, and never less, or why they
+// cannot be said to a peer with limits l.
+func Check(m *transport.Message, to string, l transport.Limits) (size int, err error) {
 	for i := range m.Headers {
 		switch name := m.Headers[i].Name; {
 		case name == "":
@@ -225,12 +222,48 @@ func checkProperties(m *transport.Message, to string, l transport.Limits) (size 
 			return 0, invalid("the name of header %.40q… has %d bytes; there is room for %d", name, len(name), longestHeader)
 		}
 	}
-	if strings.HasPrefix(m.ReplyTo, envelopePrefix) {
-		return 0, invalid("the reply-to is one that this end gave to itself")
-	}
-	size = propertiesLen(m, to)
+	size = length(m, to)
 	if size > l.HeaderBytes || len(m.Headers) > l.Headers {
 		return 0, tooLarge("the header fields are over the limit of %d in %d bytes", l.Headers, l.HeaderBytes)
 	}
 	return size, nil
+}
+
+// Append appends a property as ZMTP spells it: the length of its name in
+// one byte, the name, the length of its value in four, the value.
+func Append[V string | []byte](dst []byte, name string, value V) []byte {
+	dst = append(append(dst, byte(len(name))), name...)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))
+	return append(dst, value...)
+}
+
+// Cut returns the first property of p, which is not empty, and what is after
+// it. They are parts of p.
+func Cut(p []byte) (name, value, rest []byte, err error) {
+	const lengths = 1 + 4
+	n := int(p[0])
+	if len(p) < n+lengths {
+		return nil, nil, nil, malformed("a property is cut off")
+	}
+	v := binary.BigEndian.Uint32(p[1+n:])
+	if uint64(v) > uint64(len(p)-n-lengths) {
+		return nil, nil, nil, malformed("the value of property %.40q is cut off", p[1:1+n])
+	}
+	end := lengths + n + int(v)
+	return p[1 : 1+n], p[lengths+n : end], p[end:], nil
+}
+
+// malformed is the error for what breaks the rules.
+func malformed(format string, args ...any) error {
+	return transport.WithReason(transport.ErrProtocol, fmt.Sprintf(format, args...))
+}
+
+// tooLarge is the error for what is over a limit.
+func tooLarge(format string, args ...any) error {
+	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+// invalid is the error for what cannot be said.
+func invalid(format string, args ...any) error {
+	return transport.WithReason(transport.ErrInvalid, fmt.Sprintf(format, args...))
 }
