@@ -2,7 +2,9 @@ package port_test
 
 import (
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/polyport/polyport/transport"
@@ -148,6 +150,21 @@ func BenchmarkMessage(b *testing.B) {
 				}
 				if _, err := client.Recv(b.Context()); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMatch is all matchers together, as the port asks them.
+func BenchmarkMatch(b *testing.B) {
+	all := slices.Collect(maps.Values(matchers(b)))
+	for _, o := range openings {
+		b.Run(o.wire+"/"+o.name, func(b *testing.B) {
+			prefix := []byte(o.bytes)
+			for b.Loop() {
+				for _, m := range all {
+					m.Match(prefix)
 				}
 			}
 		})

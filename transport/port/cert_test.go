@@ -288,3 +288,24 @@ func TestServerNameIsChecked(t *testing.T) {
 		t.Errorf("Dial = %v, want an error about the name", err)
 	}
 }
+
+// What a GetConfigForClient demands holds, whatever the configuration around it says.
+func TestConfigForClientDemandsCertificates(t *testing.T) {
+	for _, around := range []tls.ClientAuthType{tls.NoClientCert, tls.VerifyClientCertIfGiven, tls.RequireAndVerifyClientCert} {
+		inner := serverTLS(t)
+		inner.ClientAuth = tls.RequireAndVerifyClientCert
+		o := new(port.Options)
+		o.TLS = &tls.Config{
+			ClientAuth: around, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil },
+		}
+		addr := serve(t, o)
+		for _, wire := range wires {
+			if got, err := whoami(t, wire, addr, clientTLS(t, "alice")); err != nil || got != "alice" {
+				t.Errorf("%v around: %s: Whoami = %q, %v; want alice", around, wire, got, err)
+			}
+			if got, err := whoami(t, wire, addr, clientTLS(t, "")); err == nil || !strings.Contains(err.Error(), "certificate") {
+				t.Errorf("%v around: %s without a certificate: Whoami = %q, %v; want an error that names it", around, wire, got, err)
+			}
+		}
+	}
+}

@@ -24,28 +24,28 @@ type authority struct {
 var authorities sync.Map // by name: keys cost time
 
 // newAuthority returns the authority called name.
-func newAuthority(t testing.TB, name string) authority {
-	t.Helper()
+func newAuthority(tb testing.TB, name string) authority {
+	tb.Helper()
 	if a, ok := authorities.Load(name); ok {
 		return a.(authority)
 	}
-	a := authority{Certificate: issue(t, name, nil), roots: x509.NewCertPool()}
+	a := authority{Certificate: issue(tb, name, nil), roots: x509.NewCertPool()}
 	a.roots.AddCert(a.Leaf)
 	authorities.Store(name, a)
 	return a
 }
 
 // sign returns a certificate for name.
-func (a authority) sign(t testing.TB, name string) tls.Certificate {
-	t.Helper()
-	return issue(t, name, &a.Certificate)
+func (a authority) sign(tb testing.TB, name string) tls.Certificate {
+	tb.Helper()
+	return issue(tb, name, &a.Certificate)
 }
 
-func issue(t testing.TB, name string, by *tls.Certificate) tls.Certificate {
-	t.Helper()
+func issue(tb testing.TB, name string, by *tls.Certificate) tls.Certificate {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
@@ -63,32 +63,32 @@ func issue(t testing.TB, name string, by *tls.Certificate) tls.Certificate {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // serverTLS is the configuration of a server of the authority "us", which trusts
 // the clients of the authority "them" and asks none for a certificate.
-func serverTLS(t testing.TB) *tls.Config {
-	t.Helper()
+func serverTLS(tb testing.TB) *tls.Config {
+	tb.Helper()
 	return &tls.Config{
-		Certificates: []tls.Certificate{newAuthority(t, "us").sign(t, "server")},
-		ClientCAs:    newAuthority(t, "them").roots,
+		Certificates: []tls.Certificate{newAuthority(tb, "us").sign(tb, "server")},
+		ClientCAs:    newAuthority(tb, "them").roots,
 	}
 }
 
 // clientTLS is that of a client that trusts it, with a certificate for name unless
 // that is empty.
-func clientTLS(t testing.TB, name string) *tls.Config {
-	t.Helper()
-	conf := &tls.Config{RootCAs: newAuthority(t, "us").roots, ServerName: "localhost"}
+func clientTLS(tb testing.TB, name string) *tls.Config {
+	tb.Helper()
+	conf := &tls.Config{RootCAs: newAuthority(tb, "us").roots, ServerName: "localhost"}
 	if name != "" {
-		conf.Certificates = []tls.Certificate{newAuthority(t, "them").sign(t, name)}
+		conf.Certificates = []tls.Certificate{newAuthority(tb, "them").sign(tb, name)}
 	}
 	return conf
 }

@@ -69,29 +69,33 @@ func (d *detection) judge(prefix []byte) transport.Verdict {
 
 // unknown is the error for first bytes that are those of no wire.
 func (d *detection) unknown(first []byte) error {
-	begin := fmt.Sprintf("%.20q", first)
 	switch {
 	case d.plain && d.o.TLSOnly:
-		return transport.WithReason(transport.ErrProtocol, "the peer does not begin with TLS, without which nothing is served here, but with "+begin)
+		return why(transport.ErrProtocol, "the peer does not begin with TLS, without which nothing is served here, but with %.20q", first)
 	case d.plain && matchTLS(first) == transport.Yes:
-		return transport.WithReason(transport.ErrProtocol, "the peer begins with TLS, for which this port has no certificate")
+		return why(transport.ErrProtocol, "the peer begins with TLS, for which this port has no certificate")
 	}
 	names := make([]string, len(d.wires))
 	for i, w := range d.wires {
 		names[i] = w.name
 	}
-	return transport.WithReason(transport.ErrProtocol, "no protocol that is served here ("+strings.Join(names, ", ")+") begins with "+begin)
+	return why(transport.ErrProtocol, "no protocol that is served here (%s) begins with %.20q", strings.Join(names, ", "), first)
 }
 
 // broken is the error for a peer of which no more comes.
 func (d *detection) broken(ctx context.Context, first []byte, err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
-		return transport.WithReason(transport.ErrClosed, fmt.Sprintf("the peer closed the connection after %d bytes, which do not tell its protocol", len(first)))
+		return why(transport.ErrClosed, "the peer closed the connection after %d bytes, which do not tell its protocol", len(first))
 	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-		return transport.WithReason(transport.ErrSlow, fmt.Sprintf("the peer sent %d bytes in %v, which do not tell its protocol", len(first), d.o.DetectionTimeout))
+		return why(transport.ErrSlow, "the peer sent %d bytes in %v, which do not tell its protocol", len(first), d.o.DetectionTimeout)
 	}
 	return err
+}
+
+// why is kind with a sentence for a person.
+func why(kind error, format string, args ...any) error {
+	return transport.WithReason(kind, fmt.Sprintf(format, args...))
 }
 
 // matchTLS finds the record of a ClientHello (RFC 8446, section 5.1).

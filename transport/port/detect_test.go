@@ -16,18 +16,18 @@ import (
 var forms = []string{"plain", "TLS"}
 
 // config returns what a client has to dial with.
-func config(t testing.TB, form string) *tls.Config {
-	t.Helper()
+func config(tb testing.TB, form string) *tls.Config {
+	tb.Helper()
 	if form == "plain" {
 		return nil
 	}
-	return clientTLS(t, "")
+	return clientTLS(tb, "")
 }
 
-func withTLS(t testing.TB) *port.Options {
-	t.Helper()
+func withTLS(tb testing.TB) *port.Options {
+	tb.Helper()
 	o := new(port.Options)
-	o.TLS = serverTLS(t)
+	o.TLS = serverTLS(tb)
 	return o
 }
 
@@ -72,8 +72,8 @@ func TestOpeningsByteByByte(t *testing.T) {
 }
 
 // say writes s, which the peer need not take.
-func say(t testing.TB, w io.Writer, s string) {
-	t.Helper()
+func say(tb testing.TB, w io.Writer, s string) {
+	tb.Helper()
 	_, _ = io.WriteString(w, s)
 }
 

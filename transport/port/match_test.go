@@ -9,8 +9,8 @@ import (
 )
 
 // matchers are those of all registered wires, by scheme.
-func matchers(t testing.TB) map[string]transport.Matcher {
-	t.Helper()
+func matchers(tb testing.TB) map[string]transport.Matcher {
+	tb.Helper()
 	found := map[string]transport.Matcher{}
 	for _, name := range transport.Schemes() {
 		s, _ := transport.Lookup(name)
@@ -24,7 +24,7 @@ func matchers(t testing.TB) map[string]transport.Matcher {
 		}
 	}
 	if len(found) != 4 {
-		t.Fatalf("%d wires are registered, want 4: %v", len(found), found)
+		tb.Fatalf("%d wires are registered, want 4: %v", len(found), found)
 	}
 	return found
 }
@@ -35,13 +35,23 @@ func TestMatch(t *testing.T) {
 		wire, prefix string
 		suffices     int // so many bytes
 	}{
-		{"stomp", "CONNECT\n", 8}, {"stomp", "CONNECT\r\n", 9}, {"stomp", "CONNECTED\n", 10}, {"stomp", "STOMP\nx", 6},
-		{"stomp", "SUBSCRIBE\n", 10}, {"stomp", "UNSUBSCRIBE\r\n", 13}, {"stomp", "ACK\n", 4}, {"stomp", "ABORT\n", 6},
+		{"stomp", "CONNECT\n", 8},
+		{"stomp", "CONNECT\r\n", 9},
+		{"stomp", "CONNECTED\n", 10},
+		{"stomp", "STOMP\nx", 6},
+		{"stomp", "SUBSCRIBE\n", 10},
+		{"stomp", "UNSUBSCRIBE\r\n", 13},
+		{"stomp", "ACK\n", 4},
+		{"stomp", "ABORT\n", 6},
 		{"stomp", "\n\r\n\nSEND\n", 9},
 		{"stomp", string(bytes.Repeat([]byte("\n"), 100)), 64},
 		{"stomp", string(bytes.Repeat([]byte("\n"), 60)) + "CONNECT\n", 64},
-		{"http", "CONNECT x:1 HTTP/1.1\r\n", 8}, {"http", "GET / HTTP/1.1\r\n", 4}, {"http", "POST ", 5}, {"http", h2Preface, 24},
-		{"amqp", "AMQP\x00\x01\x00\x00", 5}, {"amqp", "AMQP\x03\x01\x00\x00", 5},
+		{"http", "CONNECT x:1 HTTP/1.1\r\n", 8},
+		{"http", "GET / HTTP/1.1\r\n", 4},
+		{"http", "POST ", 5},
+		{"http", h2Preface, 24},
+		{"amqp", "AMQP\x00\x01\x00\x00", 5},
+		{"amqp", "AMQP\x03\x01\x00\x00", 5},
 		{"zmq", zmqGreeting, 10},
 	} {
 		for name, m := range matchers(t) {

@@ -39,7 +39,8 @@ type ClientCert uint8
 const (
 	// AsTLS asks what the ClientAuth of the TLS configuration says: Off, Optional or
 	// Required. Those values of it that do not verify certificates are left to the
-	// TLS handshake, and cannot stand beside other rules.
+	// TLS handshake, and cannot stand beside other rules. So is what the result of a
+	// GetConfigForClient demands beyond that.
 	AsTLS ClientCert = iota
 	// Off takes no notice of certificates, and does not show them to anybody.
 	Off

@@ -15,11 +15,11 @@ import (
 )
 
 // serve answers calls at a port until the test is over.
-func serve(t testing.TB, o *port.Options) (addr string) {
-	t.Helper()
-	l, err := port.Listen(t.Context(), "127.0.0.1:0", o)
+func serve(tb testing.TB, o *port.Options) (addr string) {
+	tb.Helper()
+	l, err := port.Listen(tb.Context(), "127.0.0.1:0", o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	methods := rpc.NewMux(nil)
 	rpc.Handle(methods, "Echo", func(_ context.Context, s []string) (string, error) { return s[0], nil })
@@ -33,7 +33,7 @@ func serve(t testing.TB, o *port.Options) (addr string) {
 	s := rpc.NewServer(methods, nil)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		_ = l.Close()

@@ -86,7 +86,7 @@ func (s *secured) ConnectionState() tls.ConnectionState {
 // gets it.
 func newReplay(nc net.Conn, first []byte, w *served) net.Conn {
 	if t, ok := nc.(*tls.Conn); ok {
-		return &secured{replay: replay{Conn: nc, first: first}, session: t, anonymous: w != nil && w.certs == Off}
+		return &secured{replay: replay{Conn: nc, first: first}, session: t, anonymous: w != nil && w.certs == Off && w.ruled}
 	}
 	return &plain{replay{Conn: nc, first: first}}
 }

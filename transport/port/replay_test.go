@@ -2,6 +2,7 @@ package port_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -17,34 +18,34 @@ import (
 )
 
 // tcpPipe returns the two ends of a TCP connection on this machine.
-func tcpPipe(t testing.TB) (near, far net.Conn) {
-	t.Helper()
+func tcpPipe(tb testing.TB) (near, far net.Conn) {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer ln.Close()
 	if near, err = net.Dial("tcp", ln.Addr().String()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if far, err = ln.Accept(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return near, far
 }
 
 // sessions returns the two ends of a TLS session.
-func sessions(t testing.TB) (client, server *tls.Conn) {
-	t.Helper()
+func sessions(tb testing.TB) (client, server *tls.Conn) {
+	tb.Helper()
 	a, b := mem.Pipe()
-	client, server = tls.Client(a, clientTLS(t, "somebody")), tls.Server(b, serverTLS(t))
+	client, server = tls.Client(a, clientTLS(tb, "somebody")), tls.Server(b, serverTLS(tb))
 	shaken := make(chan error, 1)
 	go func() { shaken <- server.Handshake() }()
 	if err := client.Handshake(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := <-shaken; err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return client, server
 }
@@ -160,7 +161,7 @@ func TestReplayAbilities(t *testing.T) {
 		t.Errorf("TLSState = %+v, want that of the session", state)
 	}
 	go func() { _ = r.(interface{ CloseWrite() error }).CloseWrite() }()
-	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("Read after CloseWrite = %v, want EOF", err)
 	}
 	transport.CloseNow(r)

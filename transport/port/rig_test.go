@@ -72,12 +72,12 @@ type gate struct {
 	seen map[string]int
 }
 
-func openGate(t testing.TB, o *port.Options) *gate {
-	t.Helper()
+func openGate(tb testing.TB, o *port.Options) *gate {
+	tb.Helper()
 	g := &gate{logged: new(lockedBuffer), seen: map[string]int{}, done: make(chan struct{})}
 	ln, err := g.network.Listen("gate")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if o == nil {
 		o = new(port.Options)
@@ -85,10 +85,10 @@ func openGate(t testing.TB, o *port.Options) *gate {
 	o.Logger = slog.New(slog.NewTextHandler(g.logged, nil))
 	o.Linger = time.Millisecond
 	if g.Listener, err = port.NewListener(ln, o); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go g.accept()
-	t.Cleanup(g.close)
+	tb.Cleanup(g.close)
 	return g
 }
 
@@ -126,19 +126,19 @@ func (g *gate) accept() {
 }
 
 // dial returns a byte stream to the port, with TLS unless conf is nil.
-func (g *gate) dial(t testing.TB, conf *tls.Config) net.Conn {
-	t.Helper()
-	nc, err := g.network.Dial(t.Context(), "gate")
+func (g *gate) dial(tb testing.TB, conf *tls.Config) net.Conn {
+	tb.Helper()
+	nc, err := g.network.Dial(tb.Context(), "gate")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = nc.Close() })
+	tb.Cleanup(func() { _ = nc.Close() })
 	if conf == nil {
 		return nc
 	}
 	session := tls.Client(nc, conf)
 	if err := session.Handshake(); err != nil {
-		t.Fatalf("Handshake = %v, want nil", err)
+		tb.Fatalf("Handshake = %v, want nil", err)
 	}
 	return session
 }
@@ -163,28 +163,28 @@ func (b *lockedBuffer) text() string {
 }
 
 // checkAnswer expects the next bytes to be want.
-func checkAnswer(t testing.TB, what string, nc net.Conn, want string) {
-	t.Helper()
+func checkAnswer(tb testing.TB, what string, nc net.Conn, want string) {
+	tb.Helper()
 	got := make([]byte, len(want))
 	n, err := io.ReadFull(nc, got)
 	if string(got[:n]) != want {
-		t.Fatalf("%s: answered with %q, %v; want %q", what, got[:n], err, want)
+		tb.Fatalf("%s: answered with %q, %v; want %q", what, got[:n], err, want)
 	}
 }
 
 // checkCut expects the end of the connection, and nothing before it.
-func checkCut(t testing.TB, what string, nc net.Conn) {
-	t.Helper()
+func checkCut(tb testing.TB, what string, nc net.Conn) {
+	tb.Helper()
 	if n, err := nc.Read(make([]byte, 1)); err == nil {
-		t.Errorf("%s: got %d bytes, want the end of the connection", what, n)
+		tb.Errorf("%s: got %d bytes, want the end of the connection", what, n)
 	}
 }
 
 // checkLogged expects exactly one record, which holds want.
-func checkLogged(t testing.TB, what string, log *lockedBuffer, want string) {
-	t.Helper()
+func checkLogged(tb testing.TB, what string, log *lockedBuffer, want string) {
+	tb.Helper()
 	got := log.text()
 	if strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
-		t.Errorf("%s: logged %q, want one line with %q", what, got, want)
+		tb.Errorf("%s: logged %q, want one line with %q", what, got, want)
 	}
 }

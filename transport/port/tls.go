@@ -57,26 +57,35 @@ func adjust(conf *tls.Config, wires []wire, w *wire, protocol string) *tls.Confi
 	wanted := most
 	conf.NextProtos = nil
 	if w != nil {
-		conf.NextProtos, wanted = []string{protocol}, w.certs
+		conf.NextProtos, wanted = []string{protocol}, *w
 	}
-	switch wanted {
+	switch wanted.certs {
 	case AsTLS: // all of them
 	case Off:
-		conf.ClientAuth = tls.NoClientCert
+		if wanted.ruled {
+			conf.ClientAuth = tls.NoClientCert
+		}
 		// A session that was begun without a certificate is not to be resumed where
 		// one is wanted.
-		conf.SessionTicketsDisabled = conf.SessionTicketsDisabled || most != Off
-	case Optional, Required:
+		conf.SessionTicketsDisabled = conf.SessionTicketsDisabled || most.certs != Off
+	case Optional:
+		if wanted.ruled || !demands(conf.ClientAuth) {
+			conf.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	case Required:
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return conf
 }
 
-// strictest returns the most that one of wires asks for.
-func strictest(wires []wire) ClientCert {
-	var most ClientCert
-	for _, w := range wires {
-		most = max(most, w.certs)
-	}
-	return most
+// demands reports whether the TLS handshake fails without a certificate. What a
+// GetConfigForClient demands beyond the configuration that the rules were taken from
+// is left to it.
+func demands(as tls.ClientAuthType) bool {
+	return as == tls.RequireAnyClientCert || as == tls.RequireAndVerifyClientCert
+}
+
+// strictest returns one of the wires that ask the most.
+func strictest(wires []wire) wire {
+	return slices.MaxFunc(wires, func(a, b wire) int { return int(a.certs) - int(b.certs) })
 }

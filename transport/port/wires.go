@@ -17,6 +17,7 @@ type wire struct {
 	name      string
 	protocols []string // of ALPN
 	certs     ClientCert
+	ruled     bool // by Options.ClientCerts, not by TLS
 }
 
 // wires returns those that o asks for, by name.
@@ -38,6 +39,7 @@ func (o *Options) wires() ([]wire, error) {
 			continue // one Transport of several schemes, as http and ws
 		}
 		w := wire{Matcher: t, name: name, certs: o.ClientCerts[name]}
+		w.ruled = w.certs != AsTLS
 		if n, ok := t.(transport.Negotiator); ok {
 			w.protocols = n.Protocols()
 		}
@@ -97,16 +99,15 @@ func resolve(served []wire, as tls.ClientAuthType) error {
 	rule, ok := map[tls.ClientAuthType]ClientCert{
 		tls.NoClientCert: Off, tls.VerifyClientCertIfGiven: Optional, tls.RequireAndVerifyClientCert: Required,
 	}[as]
-	own := func(w wire) bool { return w.certs != AsTLS }
 	switch {
 	case ok:
-	case slices.ContainsFunc(served, own):
+	case slices.ContainsFunc(served, func(w wire) bool { return w.ruled }):
 		return fmt.Errorf("port: wires with rules for certificates, and a TLS configuration that does not verify them (%v)", as)
 	default:
 		return nil
 	}
 	for i := range served {
-		if !own(served[i]) {
+		if !served[i].ruled {
 			served[i].certs = rule
 		}
 	}
