@@ -102,8 +102,8 @@ func need(t *testing.T, program string) {
 	}
 }
 
-// curl runs it, and returns what came, and its complaint if it failed.
-func curl(t *testing.T, args ...string) (out string, err error) {
+// tryCurl runs curl, and returns what came, and its complaint if it failed.
+func tryCurl(t *testing.T, args ...string) (out string, err error) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "curl", append([]string{"--silent", "--show-error"}, args...)...)
@@ -116,8 +116,8 @@ func curl(t *testing.T, args ...string) (out string, err error) {
 	return string(b), err
 }
 
-// TestCurl: curl posts a call, a batch and a notification, and asks for the health.
-func TestCurl(t *testing.T) {
+// TestCurlAtThePort: curl posts a call, a batch and a notification, and asks for the health.
+func TestCurlAtThePort(t *testing.T) {
 	need(t, "curl")
 	p := serveAll(t, nil)
 	for _, scheme := range []string{"http", "https"} {
@@ -128,7 +128,7 @@ func TestCurl(t *testing.T) {
 			t.Run(scheme+version, func(t *testing.T) {
 				post := func(body string) string {
 					t.Helper()
-					out, err := curl(t, version, "--cacert", p.ca, "--json", body, "--write-out", "|%{http_code}", p.url(scheme))
+					out, err := tryCurl(t, version, "--cacert", p.ca, "--json", body, "--write-out", "|%{http_code}", p.url(scheme))
 					if err != nil {
 						t.Errorf("curl: %v", err)
 					}
@@ -146,7 +146,7 @@ func TestCurl(t *testing.T) {
 						t.Errorf("%s: %s, want %s", c.name, got, c.want)
 					}
 				}
-				if out, err := curl(t, version, "--cacert", p.ca, "--write-out", "|%{http_code}", p.url(scheme)+"/health"); err != nil || !strings.HasSuffix(out, "|200") {
+				if out, err := tryCurl(t, version, "--cacert", p.ca, "--write-out", "|%{http_code}", p.url(scheme)+"/health"); err != nil || !strings.HasSuffix(out, "|200") {
 					t.Errorf("health: %s, %v", out, err)
 				}
 			})
@@ -281,7 +281,7 @@ func TestForeignersAtOnePort(t *testing.T) {
 	web := func(t *testing.T, scheme string) {
 		for i := range 10 {
 			want := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":%d}`, i, 3*i)
-			out, err := curl(t, "--cacert", p.ca, "--json", sums(10)[i], p.url(scheme))
+			out, err := tryCurl(t, "--cacert", p.ca, "--json", sums(10)[i], p.url(scheme))
 			var got any
 			if err != nil || json.Unmarshal([]byte(out), &got) != nil || out != want {
 				t.Errorf("curl over %s: %s, %v, want %s", scheme, out, err, want)
@@ -329,11 +329,11 @@ func TestForeignersWithCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := serveAll(t, c.change)
-			out, err := curl(t, "--cacert", p.ca, "--json", subject, p.url("https"))
+			out, err := tryCurl(t, "--cacert", p.ca, "--json", subject, p.url("https"))
 			if told := fmt.Sprint(out, err); !strings.Contains(told, c.words) {
 				t.Errorf("curl without a certificate: %s, want %q", told, c.words)
 			}
-			out, err = curl(t, "--cacert", p.ca, "--cert", p.cert, "--key", p.key, "--json", subject, p.url("https"))
+			out, err = tryCurl(t, "--cacert", p.ca, "--cert", p.cert, "--key", p.key, "--json", subject, p.url("https"))
 			if want := `{"jsonrpc":"2.0","id":1,"result":"ann"}`; out != want || err != nil {
 				t.Errorf("curl with a certificate: %s, %v, want %s", out, err, want)
 			}

@@ -124,7 +124,7 @@ func TestConformUsage(t *testing.T) {
 		{nil, "expected a URL or --wire NAME"},
 		{[]string{"stomp://127.0.0.1:1", "--wire", "mem"}, "expected a URL or --wire NAME"},
 		{[]string{"stomp://127.0.0.1:1?format=xmlrpc"}, "XML-RPC has no words"},
-		{[]string{"--wire", "pigeon"}, `unknown wire "pigeon"; expected one of amqp, mem`},
+		{[]string{"--wire", "pigeon"}, `unknown wire "pigeon"; expected one of amqp, http, mem`},
 		{[]string{"--wire", "mem", "--rule", "Nonsense"}, `there is no rule "Nonsense"`},
 		{[]string{"--wire", "mem", "--insecure"}, "TLS options are for a URL"},
 		{[]string{"pigeon://x"}, `unknown scheme "pigeon"`},
