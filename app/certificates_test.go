@@ -82,7 +82,8 @@ func meet(t *testing.T, server *tls.Config, roots *x509.CertPool, of *issuer.Aut
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
 	shaken := make(chan error, 1)
 	go func() { shaken <- far.Handshake() }()
-	if err = errors.Join(client.Handshake(), <-shaken); err != nil {
+	err = errors.Join(client.Handshake(), <-shaken)
+	if err != nil {
 		return nil, "", err
 	}
 	go func() { // an echo, once

@@ -18,7 +18,9 @@ import (
 // [*ConfigError].
 func NewRedialOptions(c Config, log *slog.Logger) (*transport.RedialOptions, error) {
 	o := &transport.RedialOptions{DialOptions: transport.DialOptions{
-		Options: transport.Options{Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log, PlaintextPasswords: c.Consumer.PlaintextPasswords},
+		Options: transport.Options{
+			Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log, PlaintextPasswords: c.Consumer.PlaintextPasswords,
+		},
 	}}
 	// A subscription's credit is bounded by it.
 	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch)

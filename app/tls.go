@@ -60,11 +60,12 @@ func (c TLSConfig) validate() error {
 		return &ConfigError{Key: "tls.client_certs", Err: errors.New("needs tls.client_ca, the authorities of the certificates")}
 	}
 	for _, wire := range slices.Sorted(maps.Keys(c.ClientCerts)) {
-		if _, ok := clientCerts[c.ClientCerts[wire]]; !ok {
-			return &ConfigError{Key: "tls.client_certs." + wire, Err: fmt.Errorf("expected off, optional or required, got %q", c.ClientCerts[wire])}
+		key, asked := "tls.client_certs."+wire, c.ClientCerts[wire]
+		if _, ok := clientCerts[asked]; !ok {
+			return &ConfigError{Key: key, Err: fmt.Errorf("expected off, optional or required, got %q", asked)}
 		}
 		if !slices.Contains(sharing(), wire) {
-			return &ConfigError{Key: "tls.client_certs." + wire, Err: fmt.Errorf("no such wire; there are %q", sharing())}
+			return &ConfigError{Key: key, Err: fmt.Errorf("no such wire; there are %q", sharing())}
 		}
 	}
 	return nil

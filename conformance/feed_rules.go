@@ -97,7 +97,8 @@ var onFeeds = map[string]bool{
 	"FeedRedial":     true,
 	"Authentication": true, "BeatsAgreed": true, "CloseEndsStream": true, "CloseUnblocksRecv": true,
 	"Credentials": true, "DamagedClient": true, "DamagedServer": true, "HostileBytes": true, "IdleLives": true, "Info": true,
-	"NoBeats": true, "Order": true, "PlaintextPassword": true, "RecvContext": true, "RecvEndedContext": true, "SlowHandshake": true, "VirtualHost": true,
+	"NoBeats": true, "Order": true, "PlaintextPassword": true,
+	"RecvContext": true, "RecvEndedContext": true, "SlowHandshake": true, "VirtualHost": true,
 }
 
 // keepFeed skips a rule that wants more of a feed than there is.

@@ -43,7 +43,8 @@ func (v *conform) Validate() error {
 	case (v.URL == nil) == (v.Wire == ""):
 		return errors.New("expected a URL or --wire NAME, one of them")
 	case v.URL != nil && v.URL.url.Query().Get("format") == "xmlrpc":
-		return errors.New("format=xmlrpc: most rules send what is no request, for which XML-RPC has no words; leave the format out, or see docs/xmlrpc.md")
+		return errors.New("format=xmlrpc: most rules send what is no request, for which XML-RPC has no words; " +
+			"leave the format out, or see docs/xmlrpc.md")
 	case v.Wire != "" && !slices.ContainsFunc(wires, func(w wire) bool { return w.name == v.Wire }):
 		return fmt.Errorf("--wire: unknown wire %q; expected one of %s", v.Wire, strings.Join(wireNames(), ", "))
 	case v.Wire != "" && (v.CACert != "" || v.Cert != "" || v.Insecure):

@@ -158,7 +158,8 @@ func (e unansweredError) portAdvice() string {
 	case e.outcome != rpc.NotSent:
 		return ""
 	case app.IsTLS(e.to.url.Scheme):
-		return fmt.Sprintf("is this the right port and protocol? without TLS it is %s://%s", strings.TrimSuffix(e.to.url.Scheme, "s"), e.to.url.Host)
+		plain := strings.TrimSuffix(e.to.url.Scheme, "s")
+		return fmt.Sprintf("is this the right port and protocol? without TLS it is %s://%s", plain, e.to.url.Host)
 	case !app.IsTLS(e.to.url.Scheme + "s"):
 		return "is this the right port and protocol?"
 	}

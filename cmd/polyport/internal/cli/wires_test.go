@@ -106,10 +106,20 @@ func TestPingWires(t *testing.T) {
 		url := strings.Replace(at(t, tt.wire, server), "://", "://ann:hunter2@", 1)
 		got := run(t, "ping", url, "--cacert", cert, "--json")
 		var p struct {
-			Wire, Version, Mode, User string
-			TLS                       struct{ Version, Cipher, ALPN, Subject string }
-			Limits                    map[string]int
-			RoundTrip                 struct{ Calls int } `json:"round_trip"`
+			Wire    string `json:"wire"`
+			Version string `json:"version"`
+			Mode    string `json:"mode"`
+			User    string `json:"user"`
+			TLS     struct {
+				Version string `json:"version"`
+				Cipher  string `json:"cipher"`
+				ALPN    string `json:"alpn"`
+				Subject string `json:"subject"`
+			} `json:"tls"`
+			Limits    map[string]int `json:"limits"`
+			RoundTrip struct {
+				Calls int `json:"calls"`
+			} `json:"round_trip"`
 		}
 		if err := json.Unmarshal([]byte(got.stdout), &p); err != nil || got.code != 0 {
 			t.Errorf("%s: ping = %+v", tt.wire, got)
