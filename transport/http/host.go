@@ -16,8 +16,6 @@ import (
 const (
 	// idleTimeout is how long a byte stream may wait for its next request.
 	idleTimeout = 2 * time.Minute
-	// headTimeout is how long the head of a request may take.
-	headTimeout = 5 * time.Second
 	// streams is how many requests an HTTP/2 peer may have under way at once.
 	streams = 100
 )
@@ -65,7 +63,7 @@ func (h *host) newServer() *http.Server {
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: streams, WriteByteTimeout: h.o.WriteStall},
-		ReadHeaderTimeout:            min(headTimeout, h.o.FrameTimeout),
+		ReadHeaderTimeout:            min(h.o.HandshakeTimeout*9/10, h.o.FrameTimeout),
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               h.o.Limits.HeaderBytes,
 		ErrorLog:                     slog.NewLogLogger(h.o.Logger.Handler(), slog.LevelDebug),

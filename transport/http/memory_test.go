@@ -49,7 +49,9 @@ func TestServer(t *testing.T) {
 	for _, format := range []string{"json"} {
 		url := "http://" + s.addr + "?format=" + format
 		conformance.Run(t, conformance.Harness{URL: url, Server: &conformance.Server{
-			Dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) { return transport.Dial(ctx, url, o) },
+			Dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
+				return transport.Dial(ctx, url, o)
+			},
 		}})
 	}
 }
