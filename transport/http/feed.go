@@ -71,20 +71,20 @@ func (h *host) openPipe(w http.ResponseWriter, r *http.Request, p *publisher) {
 	near, far := newFeedPipe(p.info.Local, p.info.Remote)
 	p.begin(near, &h.o.Options)
 	response := http.NewResponseController(w)
-	var mu sync.Mutex
-	over := false // there is no response any more
+	var using sync.Mutex // the response, which is nobody's when this returns
+	over := false
+	defer func() {
+		using.Lock()
+		defer using.Unlock()
+		over = true
+	}()
 	p.stream.OnEnd(func(error) {
-		mu.Lock()
-		defer mu.Unlock()
+		using.Lock()
+		defer using.Unlock()
 		if !over {
 			_ = response.SetWriteDeadline(time.Unix(1, 0)) // for who is in Write
 		}
 	})
-	defer func() {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-	}()
 	defer context.AfterFunc(r.Context(), func() { _ = far.Close() })()
 	var accepted sync.WaitGroup
 	accepted.Go(func() { h.ready(p) })

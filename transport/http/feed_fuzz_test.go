@@ -98,7 +98,7 @@ func chunked(text string, sizes []byte) []byte {
 // and chunks, with a plain reading of its text.
 func FuzzEvents(f *testing.F) {
 	for _, text := range []string{
-		"event: a\ndata: 1\n\n", "data: a\ndata: b\nid: 7\n\n:\n\nevent: x\n\n", "\ufeffdata:a\r\rdata:  b\r\n\r\n", "data\n\ndata\ndata:\n\n",
+		"event: a\ndata: 1\n\n", "data: a\ndata: b\nid: 7\n\n:\n\nevent: x\n\n", "\ufeffdata:a\r\rdata:  b\r\n\r\n", "data\n\ndata\ndata:\n\n", //nolint:dupword // as it may be
 		"base64: /w==\n\n", "base64: ?\n\n", "event: " + strings.Repeat("x", 101) + "\n", strings.Repeat("data: 1234567890\n", 40) + "\n",
 		"data: " + strings.Repeat("y", 500) + "\n\n", "retry: 10\nunknown\n:comment\ndata: x\n\n", "data: cut",
 	} {
