@@ -18,7 +18,6 @@ const xmlType = "text/xml"
 // status 200, which is all that its clients look at.
 func (h *host) serveXML(w http.ResponseWriter, r *http.Request, info *transport.Info) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusUnsupportedMediaType, "Calls are not taken compressed.")
 		return
 	}

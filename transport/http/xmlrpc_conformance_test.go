@@ -35,7 +35,12 @@ func TestXMLConformance(t *testing.T) {
 	conformance.Run(t, conformance.Harness{
 		URL: "http://" + address, Patience: 30 * time.Second, Skip: unsaid,
 		Server: &conformance.Server{HandshakeTimeout: time.Minute, Dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
-			return transport.Dial(ctx, "http://"+address+"?format=xmlrpc", o)
+			// The 16 MiB of Oversize go no further than the client: to translate them takes
+			// longer under the race detector than the server waits for the first request of
+			// another. TestXMLHostile sends the server what is too large.
+			own := *o
+			own.Limits.Message = min(own.Limits.WithDefaults().Message, 4<<20)
+			return transport.Dial(ctx, "http://"+address+"?format=xmlrpc", &own)
 		}},
 		RawDial: func(t conformance.TB) net.Conn {
 			nc, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)

@@ -185,11 +185,11 @@ func TestXMLHostile(t *testing.T) {
 	}{
 		{"billion laughs", url, laughs.String() + "]>" + xmlCall("Echo", "&lol9;"), nil, 200, "-32600"},
 		{"10^6 deep", url, "<methodCall><methodName>Echo</methodName><params><param>" + strings.Repeat("<value><array><data>", million), nil, 200, "500 deep"},
-		{"as many members as fit", narrow, xmlCall("Math.Sum", "<struct>"+strings.Repeat("<member><name/><value/></member>", million/8)+"</struct>"), nil, 200, "-32602"},
+		{"many members", narrow, xmlCall("Math.Sum", "<struct>"+strings.Repeat("<member><name/><value/></member>", million/50)+"</struct>"), nil, 200, "-32602"},
 		{"10^6 members over the limit", narrow, xmlCall("Echo", "<struct>"+strings.Repeat("<member><name/><value/></member>", million)+"</struct>"), []string{"Expect", "100-continue"}, 413, "4194304"},
 		{"10^6 attributes", url, "<methodCall " + strings.Repeat("a='' ", million) + "/>", nil, 200, "1024"},
 		{"an entity of a file", url, `<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]>` + xmlCall("Echo", "&a;"), nil, 200, "document types"},
-		{"a gzip bomb", url, bomb.String(), []string{"Content-Encoding", "gzip"}, 415, "compressed"},
+		{"a gzip bomb", url, bomb.String(), []string{"Content-Encoding", "gzip", "Expect", "100-continue"}, 415, "compressed"},
 		{"deflated", url, "x", []string{"Content-Encoding", "deflate"}, 415, "compressed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
