@@ -35,7 +35,7 @@ type Result struct {
 
 // Check tests a wire or a server outside of go test, against the named rules or,
 // without names, all that the harness is for, and yields each result as it comes. Rules that need
-// virtual time are skipped. A name that is no rule yields a failed Result of a
+// virtual time are skipped, and so are those of [Harness].Skip that fail. A name that is no rule yields a failed Result of a
 // Rule with that name alone. The end of ctx is the end of the rule under way
 // and of the sequence.
 func Check(ctx context.Context, h Harness, names ...string) iter.Seq[Result] {
@@ -47,6 +47,9 @@ func Check(ctx context.Context, h Harness, names ...string) iter.Seq[Result] {
 			result := Result{Rule: r, Verdict: Failed, Log: "there is no such rule"}
 			if r.check != nil {
 				result = r.try(ctx, nil, &h)
+			}
+			if why, known := h.Skip[r.Name]; known && result.Verdict == Failed {
+				result.Verdict, result.Log = Skipped, why
 			}
 			if !yield(result) {
 				return

@@ -78,6 +78,10 @@ func TestCheck(t *testing.T) {
 		{"does not apply", sound, []string{"ReplyAddress"}, []string{"ReplyAddress skip"}, "does not declare"},
 		{"unknown", sound, []string{"Nonsense", "Info"}, []string{"Nonsense fail", "Info pass"}, "no such rule"},
 		{"broken", conformance.Harness{Transport: deaf, URL: "mem://x"}, []string{"Order"}, []string{"Order fail"}, "Send: no"},
+		{
+			"known to break", conformance.Harness{Transport: deaf, URL: "mem://x", Skip: map[string]string{"Order": "it is deaf"}},
+			[]string{"Order"}, []string{"Order skip"}, "it is deaf",
+		},
 		{"empty", conformance.Harness{}, []string{"Order"}, []string{"Order skip"}, "neither Transport nor Pair"},
 		{"bad URL", conformance.Harness{Transport: mem.Transport{}, URL: "mem://%"}, []string{"Order"}, []string{"Order fail"}, "cannot connect"},
 		{"pair", pairOnly, []string{"Order", "CloseHandsOver", "Confirm"}, []string{"Order pass", "CloseHandsOver pass", "Confirm pass"}, ""},

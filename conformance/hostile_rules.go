@@ -122,12 +122,15 @@ func (r *rig) serve(nc net.Conn, o *transport.ListenOptions, timeout time.Durati
 	return over
 }
 
-// drainConn receives until it fails, and closes. err is why there is no c.
+// drainConn receives until it fails, and closes. err is why there is
+// no c, or why it is not to be used.
 func drainConn(c transport.Conn, err error) error {
+	if c != nil {
+		defer func() { _ = c.Close() }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }()
 	for {
 		m, err := c.Recv(context.Background())
 		if err != nil {

@@ -10,6 +10,8 @@
 // libzmq 4.3, by pyzmq, calls a JSON-RPC server and answers its client, publishes
 // and subscribes, beats, is stopped and restarted, and stands between as a device.
 //
+// curl posts calls, batches and notifications over HTTP/1.0, HTTP/1.1 and HTTP/2.
+//
 // Python's xmlrpc.client calls a JSON-RPC server, and our client calls its
 // xmlrpc.server, with values of every type.
 //

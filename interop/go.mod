@@ -8,7 +8,10 @@ require (
 	go.uber.org/goleak v1.3.0
 )
 
-require golang.org/x/net v0.62.0 // indirect
+require (
+	github.com/coder/websocket v1.8.15 // indirect
+	golang.org/x/net v0.62.0 // indirect
+)
 
 require (
 	github.com/Azure/go-amqp v1.7.0

@@ -117,12 +117,10 @@ func (c *client) Send(ctx context.Context, m *transport.Message) error {
 	if err := checkFields(m, c.info.Limits); err != nil {
 		return c.notSent(err)
 	}
-	target, err := c.targetOf(m.To)
-	if err != nil {
-		return c.notSent(err)
-	}
+	target := c.targetOf(m.To)
 	body, kind := m.Body, cmp.Or(m.ContentType, isJSON[0])
 	if c.translate != nil {
+		var err error
 		if body, kind, err = c.translate.request(m); err != nil {
 			return c.notSent(err)
 		}
@@ -132,7 +130,7 @@ func (c *client) Send(ctx context.Context, m *transport.Message) error {
 		size += len(h.Name) + len(h.Value) + 4
 	}
 	c.waits.Store(true)
-	err = c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
+	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
 		dst = append(append(append(dst, "POST "...), target...), " HTTP/1.1\r\n"...)
 		dst = append(dst, c.common...)
 		dst = append(append(append(dst, "Content-Type: "...), kind...), "\r\nContent-Length: "...)
@@ -152,12 +150,12 @@ func (c *client) Send(ctx context.Context, m *transport.Message) error {
 }
 
 // targetOf returns the path and query of a destination.
-func (c *client) targetOf(to string) (string, error) {
+func (c *client) targetOf(to string) string {
 	if to == "" || to == c.to {
-		return c.target, nil
+		return c.target
 	}
 	t := url.URL{Path: "/" + strings.TrimPrefix(to, "/")}
-	return t.RequestURI(), nil
+	return t.RequestURI()
 }
 
 // Recv returns the next answer.

@@ -101,7 +101,6 @@ func TestAnswers(t *testing.T) {
 		"with line feeds only":  func(b string) string { return strings.ReplaceAll(sized(ok+json, result(b)), "\r\n", "\n") },
 		"to the end":            func(b string) string { return ok + json + "\r\n\r\n" + result(b) + "<close>" },
 		"and closed":            func(b string) string { return sized(ok+json+"\r\nConnection: close", result(b)) + "<close>" },
-		"and closed unsaid":     func(b string) string { return sized(ok+json, result(b)) },
 		"by HTTP/1.0":           func(b string) string { return sized("HTTP/1.0 200 OK"+json, result(b)) + "<close>" },
 		"by HTTP/1.0 and alive": func(b string) string { return sized("HTTP/1.0 200 OK"+json+"\r\nConnection: Keep-Alive", result(b)) },
 		"with an error status":  func(b string) string { return sized("HTTP/1.1 500 Internal Server Error"+json, result(b)) },

@@ -111,7 +111,7 @@ func (h *hostAdder) judge(head []byte) {
 }
 
 func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool }) //nolint:errorlint // as net.Conn returns it
+	t, ok := err.(interface{ Timeout() bool })
 	return ok && t.Timeout()
 }
 
@@ -148,7 +148,7 @@ func fieldsOf(fields string) (length int64, host, plain bool) {
 			if err != nil || sized || strings.TrimLeft(strings.Trim(value, " \t"), "0123456789") != "" {
 				return 0, host, false
 			}
-			sized, length = true, int64(n) //nolint:gosec // 63 bits
+			sized, length = true, int64(n)
 		}
 	}
 	return length, host, true

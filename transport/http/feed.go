@@ -71,7 +71,20 @@ func (h *host) openPipe(w http.ResponseWriter, r *http.Request, p *publisher) {
 	near, far := newFeedPipe(p.info.Local, p.info.Remote)
 	p.begin(near, &h.o.Options)
 	response := http.NewResponseController(w)
-	p.stream.OnEnd(func(error) { _ = response.SetWriteDeadline(time.Unix(1, 0)) }) // for who is in Write
+	var mu sync.Mutex
+	over := false // there is no response any more
+	p.stream.OnEnd(func(error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			_ = response.SetWriteDeadline(time.Unix(1, 0)) // for who is in Write
+		}
+	})
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+	}()
 	defer context.AfterFunc(r.Context(), func() { _ = far.Close() })()
 	var accepted sync.WaitGroup
 	accepted.Go(func() { h.ready(p) })

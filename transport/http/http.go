@@ -49,9 +49,6 @@ func init() {
 const (
 	schemeHTTP   = "http"
 	schemeSocket = "ws"
-
-	// versionTwo is the version of HTTP/2, as Info tells it.
-	versionTwo = "2.0"
 )
 
 // options returns t's options, which are never nil.
@@ -88,11 +85,6 @@ func invalid(format string, args ...any) error {
 // tooLarge is the error for what is over a limit.
 func tooLarge(format string, args ...any) error {
 	return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf(format, args...))
-}
-
-// refused is the error for a peer that does not let us in.
-func refused(format string, args ...any) error {
-	return transport.WithReason(transport.ErrRefused, fmt.Sprintf(format, args...))
 }
 
 // malformed is the error for what breaks the rules of HTTP.

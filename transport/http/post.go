@@ -94,26 +94,16 @@ func readBody(src io.Reader, body []byte, n, limit int64) ([]byte, error) {
 		if n < 0 {
 			first = 4 << 10
 		}
-		body = make([]byte, 0, min(first, onWord))
+		body = make([]byte, 0, min(first+1, onWord))
 	}
 	for {
 		if len(body) == cap(body) {
-			if int64(len(body)) == n { // all is there but the end
-				var end [1]byte
-				k, err := src.Read(end[:])
-				if k > 0 {
-					return nil, transport.ErrTooLarge
-				}
-				if errors.Is(err, io.EOF) {
-					return body, nil
-				}
-				return nil, err
-			}
-			grown := int64(cap(body)) * 4
+			// One byte more than there should be, to see the end.
+			grown := min(int64(cap(body))*4, limit+1)
 			if n >= 0 {
-				grown = min(grown, n)
+				grown = min(grown, n+1)
 			}
-			body = append(make([]byte, 0, min(grown, limit+1)), body...)
+			body = append(make([]byte, 0, grown), body...)
 		}
 		k, err := src.Read(body[len(body):cap(body)])
 		body = body[:len(body)+k]

@@ -120,10 +120,10 @@ func (r *response) chunk(line string) error {
 	case n == 0:
 		r.phase = inTrailer
 		return nil
-	case n > uint64(r.limits.Message) || len(r.body)+int(n) > r.limits.Message: //nolint:gosec // the first keeps n small
+	case n > uint64(r.limits.Message) || len(r.body)+int(n) > r.limits.Message:
 		return r.overLimit()
 	}
-	r.phase, r.left = inChunk, int64(n) //nolint:gosec // 63 bits
+	r.phase, r.left = inChunk, int64(n)
 	return nil
 }
 
@@ -290,10 +290,10 @@ func (r *response) field(line string, f *framing) error {
 		r.subject = value
 	case "content-length":
 		n, err := strconv.ParseUint(value, 10, 63)
-		if err != nil || f.length >= 0 && f.length != int64(n) { //nolint:gosec // 63 bits
+		if err != nil || f.length >= 0 && f.length != int64(n) {
 			return malformed("the answer has the length %.40q", value)
 		}
-		f.length = int64(n) //nolint:gosec // 63 bits
+		f.length = int64(n)
 	case "transfer-encoding":
 		if f.chunked || !strings.EqualFold(value, "chunked") {
 			return malformed("the answer has the transfer coding %.40q, which was not asked for", value)

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/big"
@@ -65,7 +66,7 @@ func newSite(t *testing.T, own *http.Options, o *transport.ListenOptions) *site 
 
 func (s *site) mux() *rpc.Mux {
 	mux := rpc.NewMux(nil)
-	rpc.Handle(mux, "Echo", func(_ context.Context, p []any) (any, error) { return p, nil })
+	rpc.Handle(mux, "Echo", func(_ context.Context, p json.RawMessage) (json.RawMessage, error) { return p, nil })
 	rpc.Handle(mux, "Who", func(ctx context.Context, _ struct{}) (string, error) { return whoIs(ctx), nil })
 	rpc.Handle(mux, "Wait", func(ctx context.Context, p []string) (string, error) {
 		s.began <- strings.Join(p, "")

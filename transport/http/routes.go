@@ -62,6 +62,11 @@ const allowed = "GET, OPTIONS, POST"
 func (h *host) admits(w http.ResponseWriter, r *http.Request) bool {
 	w.Header()["X-Content-Type-Options"] = noSniff
 	h.doors.cors(w, r)
+	if r.ProtoMajor == 1 && r.TransferEncoding != nil {
+		// If there was a length as well nothing more may be read (RFC 9112, section
+		// 6.1), and net/http does not tell.
+		w.Header().Set("Connection", "close")
+	}
 	switch {
 	case countFields(r.Header) > h.o.Limits.Headers:
 		w.Header().Set("Connection", "close")

@@ -33,7 +33,7 @@ var unsaid = func() map[string]string {
 func TestXMLConformance(t *testing.T) {
 	address := serveXML(t, nil, nil)
 	conformance.Run(t, conformance.Harness{
-		URL: "http://" + address, Patience: 5 * time.Second, Skip: unsaid,
+		URL: "http://" + address, Patience: 20 * time.Second, Skip: unsaid,
 		Server: &conformance.Server{Dial: func(ctx context.Context, o *transport.DialOptions) (transport.Conn, error) {
 			return transport.Dial(ctx, "http://"+address+"?format=xmlrpc", o)
 		}},
