@@ -108,6 +108,7 @@ func openTCP(tb testing.TB, o *port.Options) *gate {
 	tb.Helper()
 	g := &gate{seen: map[string]int{}, done: make(chan struct{})}
 	o.Logger = slog.New(slog.DiscardHandler)
+	o.Linger = 10 * time.Second // for a refusal to leave, on a busy machine
 	var err error
 	if g.Listener, err = port.Listen(tb.Context(), "127.0.0.1:0", o); err != nil {
 		tb.Fatal(err)
