@@ -65,7 +65,7 @@ func curl(t *testing.T, in string, args ...string) string {
 	if _, err := exec.LookPath("curl"); err != nil {
 		missing(t, fmt.Sprintf("curl is not installed (%v)", err), "apt-get install curl")
 	}
-	cmd := exec.CommandContext(t.Context(), "curl", append([]string{"--silent", "--show-error", "--max-time", "20"}, args...)...) //nolint:gosec // our own words
+	cmd := exec.CommandContext(t.Context(), "curl", append([]string{"--silent", "--show-error", "--max-time", "20"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = strings.NewReader(in), &stderr
 	out, err := cmd.Output()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +54,8 @@ func serveAll(t *testing.T, change func(*port.Options)) onePort {
 	mux := sampleMux()
 	rpc.Handle(mux, "Enter", func(_ context.Context, p struct {
 		N int `json:"n"`
-	}) (int, error) {
+	},
+	) (int, error) {
 		return 7 * p.N, nil
 	})
 	rpc.Handle(mux, "Subject", func(ctx context.Context, _ struct{}) (string, error) {
@@ -172,7 +174,7 @@ func xmlrpcSums(t *testing.T, p onePort, scheme string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, python, "-c", xmlrpc, p.url(scheme), p.ca, fmt.Sprint(n)).CombinedOutput()
+	out, err := exec.CommandContext(ctx, python, "-c", xmlrpc, p.url(scheme), p.ca, strconv.Itoa(n)).CombinedOutput()
 	if got := strings.TrimSpace(string(out)); err != nil || got != fmt.Sprint(n, " -32601") {
 		t.Errorf("xmlrpc.client over %s: %v\n%s", scheme, err, out)
 	}

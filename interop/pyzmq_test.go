@@ -65,7 +65,7 @@ func startScript(t *testing.T, name string, o options) *script {
 func startProgram(t *testing.T, command []string, o options) *script {
 	t.Helper()
 	s := &script{t: t, name: command[len(command)-1], events: make(chan zmqEvent, 1024), done: make(chan struct{})}
-	s.cmd = exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // a test's own
+	s.cmd = exec.CommandContext(t.Context(), command[0], command[1:]...)
 	s.cmd.Stderr = &s.stderr
 	in, err := json.Marshal(o)
 	if err != nil {

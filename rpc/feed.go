@@ -58,7 +58,8 @@ func (h hearing) Unwrap() transport.Conn { return h.Conn }
 func (h hearing) Send(context.Context, *transport.Message) error {
 	return &transport.OpError{
 		Op: "send", Scheme: h.Info().Scheme,
-		Err: transport.WithReason(transport.ErrUnsupported, "this connection only carries events; to call, dial without ?socket=sub or ?format=sse"),
+		Err: transport.WithReason(transport.ErrUnsupported,
+			"this connection only carries events; to call, dial without ?socket=sub or ?format=sse"),
 	}
 }
 

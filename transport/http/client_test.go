@@ -145,7 +145,7 @@ func TestFailures(t *testing.T) {
 		{"429", sized("HTTP/1.1 429 Slowly", "no"), transport.ErrBusy, "429"},
 		{"503", sized("HTTP/1.1 503 No", "later"), transport.ErrBusy, "later"},
 		{"500 in JSON", sized("HTTP/1.1 500 No\r\nContent-Type: application/json", `{"message":"oh"}`), transport.ErrProtocol, "oh"},
-		{"500 at length", sized("HTTP/1.1 500 No", long), transport.ErrProtocol, "word word"},
+		{"500 at length", sized("HTTP/1.1 500 No", long), transport.ErrProtocol, "word word"}, //nolint:dupword // as it is
 		{"500 in chunks at length", "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(long, 1000), transport.ErrProtocol, "500"},
 		{"301", sized("HTTP/1.1 301 Moved\r\nLocation: http://elsewhere/", ""), transport.ErrProtocol, "301"},
 		{"101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", transport.ErrProtocol, "protocol"},

@@ -121,7 +121,7 @@ func FuzzCompat(f *testing.F) {
 			}
 			bodyA, errA := io.ReadAll(a.Body)
 			bodyB, errB := io.ReadAll(b.Body)
-			if string(bodyA) != string(bodyB) || (errA == nil) != (errB == nil) || a.RequestURI != b.RequestURI || a.Method != b.Method {
+			if !bytes.Equal(bodyA, bodyB) || (errA == nil) != (errB == nil) || a.RequestURI != b.RequestURI || a.Method != b.Method {
 				t.Fatalf("%q became %q: body %q, %v, then %q, %v", in, out, bodyA, errA, bodyB, errB)
 			}
 			if errA != nil {

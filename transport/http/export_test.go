@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"io"
 
 	"github.com/polyport/polyport/transport"
@@ -22,7 +23,7 @@ func ReadResponse(src io.Reader, limits transport.Limits) (status int, body []by
 		if !more {
 			continue
 		}
-		if err := in.Fill(); err == io.EOF && r.untilEnd() {
+		if err := in.Fill(); errors.Is(err, io.EOF) && r.untilEnd() {
 			break
 		} else if err != nil {
 			return 0, nil, false, err

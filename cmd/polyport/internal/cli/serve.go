@@ -13,7 +13,7 @@ import (
 // serve has flags of its own for what the other verbs say in common, because
 // they mean the server's side here.
 type serve struct {
-	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT, or stomps://HOST:PORT for one wire; repeatable (127.0.0.1:7070)."`
+	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT, or stomp://… for one wire (127.0.0.1:7070); repeatable."`
 	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
