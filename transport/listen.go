@@ -98,19 +98,36 @@ func (l *Listener) Accept(ctx context.Context) (Conn, error) {
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
 // Close stops accepting, ends the handshakes under way, and returns when its
-// goroutines have. Connections that Accept has returned live on.
+// goroutines have ended; or after 50 ms, if so many connections have to be closed
+// that it takes longer. Connections that Accept has returned live on.
 func (l *Listener) Close() error {
 	l.cancel(ErrClosed)
 	err := l.ln.Close()
-	l.wg.Wait()
-	if l.host != nil {
-		err = errors.Join(err, l.host.Close())
-	}
 	if errors.Is(err, net.ErrClosed) {
-		return nil
+		err = nil
 	}
-	return err
+	ended := make(chan error, 1)
+	go func() {
+		l.wg.Wait()
+		var err error
+		if l.host != nil {
+			err = l.host.Close()
+		}
+		ended <- err
+	}()
+	late := time.NewTimer(closing)
+	defer late.Stop()
+	select {
+	case also := <-ended:
+		return errors.Join(err, also)
+	case <-late.C:
+		return err
+	}
 }
+
+// closing is how long Close waits: to close a connection takes some 25 µs, and
+// whoever listens may allow many at once.
+const closing = 50 * time.Millisecond
 
 func (l *Listener) accept() {
 	pause := time.Duration(0)
