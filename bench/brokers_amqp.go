@@ -53,15 +53,21 @@ func dialGoAMQP(ctx context.Context, b brokerURL, in, out string, acks bool) (e 
 	return e, err
 }
 
-// send sends a text that is not to be kept.
-func (e *goAMQPEnd) send(ctx context.Context, text []byte) error {
+// send sends a text that is not to be kept, with what a request or an answer has
+// to say of itself.
+func (e *goAMQPEnd) send(ctx context.Context, text []byte, says *goamqp.MessageProperties) error {
 	m := goamqp.NewMessage(text)
-	m.Header = &goamqp.MessageHeader{}
+	m.Header, m.Properties = &goamqp.MessageHeader{}, says
 	return e.out.Send(ctx, m, nil)
 }
 
-// echoGoAMQP is echoGoStomp by AMQP 1.0: one queue there and one back, no reply
-// addresses.
+// answer sends back what came.
+func (e *goAMQPEnd) answer(ctx context.Context, got *goamqp.Message) error {
+	return e.send(ctx, got.GetData(), &goamqp.MessageProperties{CorrelationID: got.Properties.MessageID})
+}
+
+// echoGoAMQP is echoGoStomp by AMQP 1.0: one queue there and one back. Requests
+// name the other and themselves, without which nobody could tell 64 answers apart.
 func echoGoAMQP(ctx context.Context, b brokerURL, acks bool, inFlight int, d time.Duration) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,7 +88,7 @@ func echoGoAMQP(ctx context.Context, b brokerURL, acks bool, inFlight int, d tim
 	wg.Go(func() {
 		for {
 			got, err := server.in.Receive(ctx, nil)
-			if err != nil || server.send(ctx, got.GetData()) != nil || acks && server.in.AcceptMessage(ctx, got) != nil {
+			if err != nil || server.answer(ctx, got) != nil || acks && server.in.AcceptMessage(ctx, got) != nil {
 				return
 			}
 		}
@@ -100,13 +106,13 @@ func echoGoAMQP(ctx context.Context, b brokerURL, acks bool, inFlight int, d tim
 		}
 	})
 	wg.Go(func() {
-		for {
+		for n := uint64(0); ; n++ {
 			select {
 			case places <- struct{}{}:
 			case <-ctx.Done():
 				return
 			}
-			if client.send(ctx, []byte(echoed)) != nil {
+			if client.send(ctx, []byte(echoed), &goamqp.MessageProperties{MessageID: n, ReplyTo: &answers}) != nil {
 				return
 			}
 		}
