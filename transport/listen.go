@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,7 +24,9 @@ type Listener struct {
 	open   chan struct{} // a slot for each open connection
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	// closing is set when Close has begun.
+	closing atomic.Bool
+	wg      sync.WaitGroup
 }
 
 // Listen accepts connections of the wire and at the address that rawURL names.
@@ -101,13 +104,14 @@ func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 // goroutines have ended; or after 50 ms, if so many connections have to be closed
 // that it takes longer. Connections that Accept has returned live on.
 func (l *Listener) Close() error {
-	l.cancel(ErrClosed)
+	l.closing.Store(true)
 	err := l.ln.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
 	ended := make(chan error, 1)
 	go func() {
+		l.cancel(ErrClosed) // it tells all handshakes before it returns
 		l.wg.Wait()
 		var err error
 		if l.host != nil {
@@ -115,7 +119,7 @@ func (l *Listener) Close() error {
 		}
 		ended <- err
 	}()
-	late := time.NewTimer(closing)
+	late := time.NewTimer(closePatience)
 	defer late.Stop()
 	select {
 	case also := <-ended:
@@ -125,9 +129,9 @@ func (l *Listener) Close() error {
 	}
 }
 
-// closing is how long Close waits: to close a connection takes some 25 µs, and
+// closePatience is how long Close waits: to close a connection takes some 25 µs, and
 // whoever listens may allow many at once.
-const closing = 50 * time.Millisecond
+const closePatience = 50 * time.Millisecond
 
 func (l *Listener) accept() {
 	pause := time.Duration(0)
@@ -156,7 +160,10 @@ func (l *Listener) accept() {
 // rest waits a while after a failure to accept, such as one for want of file
 // descriptors, and returns how long; 0 when the listener is closed.
 func (l *Listener) rest(err error, last time.Duration) time.Duration {
-	if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+	switch {
+	case l.closing.Load():
+		return 0 // Close cancels
+	case l.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 		l.cancel(WithReason(ErrClosed, err.Error()))
 		return 0
 	}

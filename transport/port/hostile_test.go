@@ -43,6 +43,9 @@ func attack(how string) {
 		once.Add(1)
 		go func() {
 			first := sync.OnceFunc(once.Done)
+			if count > 1000 { // not all in the same moment of their five seconds
+				time.Sleep(rand.N(5 * time.Second))
+			}
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%100))}}
 			for {
 				nc, err := d.Dial("tcp", addr)
