@@ -62,7 +62,7 @@ bench-brokers: ## Compare with go-stomp alone through RabbitMQ and ActiveMQ (5 m
 	test/with-brokers go -C bench run . -brokers -time 1s -doc ../docs/bench.md
 
 .PHONY: bench-zmq
-bench-zmq: ## Compare the bare ZeroMQ wire with libzmq, in C (1 min); renews docs/bench.md
+bench-zmq: ## Compare the bare ZeroMQ wire with libzmq, in C (3 min); renews docs/bench.md
 	cd bench && go run . -zmq -time 1s -doc ../docs/bench.md
 
 .PHONY: bench-legacy
