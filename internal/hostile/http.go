@@ -45,8 +45,8 @@ func HTTP() [][]byte {
 		settings,                             // and no more
 		frame(0, 0, 1, make([]byte, 100)),    // data of no stream
 		{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1}, // a frame of 16 MiB
-		bytes.Repeat(frame(6, 0, 0, make([]byte, 8)), 1<<12),                                            // pings
-		bytes.Repeat(settings, 1<<12),                                                                   // that want to be acknowledged
+		bytes.Repeat(frame(6, 0, 0, make([]byte, 8)), 1<<10),                                            // pings
+		bytes.Repeat(settings, 1<<10),                                                                   // that want to be acknowledged
 		bytes.Repeat(frame(3, 0, 1, []byte{0, 0, 0, 8}), 1<<10),                                         // resets
 		append(frame(1, 0, 1, []byte{0x82}), bytes.Repeat(frame(9, 0, 1, make([]byte, 100)), 1<<10)...), // a head without end
 		frame(1, 4, 1, bytes.Repeat([]byte{0x3f, 0xff, 0xff, 0xff, 0xff, 0x7f}, 10)),                    // a table of 4 GiB
