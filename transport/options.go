@@ -118,6 +118,9 @@ type ListenOptions struct {
 	// Destinations are the names of the queues served, such as "rpc"; each wire
 	// spells them in its own way. None means [DefaultDestination].
 	Destinations []string
+	// Broker takes what peers send to other destinations, and gives them what they
+	// ask for there. Nil refuses it, but for addresses of replies.
+	Broker Broker
 	// HandshakeTimeout bounds the time from accept to the end of the protocol's
 	// handshake. Zero means 10 s.
 	HandshakeTimeout time.Duration
