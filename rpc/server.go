@@ -88,7 +88,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	}
 	s.o.Width, s.o.Limits.InFlight = or(s.o.Width, 64), or(s.o.Limits.InFlight, 1024)
 	s.o.Codec, s.o.Logger = orJSON(s.o.Codec), orDiscard(s.o.Logger)
-	s.events = newHub(s.o.Events, s.o.Codec)
+	s.events = newHub(s.o.Events, s.o.Codec, s.o.Logger)
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
@@ -106,6 +106,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 		}
 	}
 	s.async = newAsyncCalls(s.ctx, s.queue, s.o.Async)
+	s.events.listen()
 	return s
 }
 
@@ -237,6 +238,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.events.hangUp()
 	s.async.close()
 	s.wg.Wait()
 	var err error
