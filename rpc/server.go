@@ -285,6 +285,9 @@ type Request struct {
 	// failed: more than 0 says that the call may have been executed before, by
 	// this server or another one that serves the same queue at least once.
 	Attempt int
+	// Brokered says that the request came out of a broker's queue: Info is about the
+	// connection to the broker, and nobody knows who sent the request.
+	Brokered bool
 
 	r *request
 }
@@ -298,7 +301,8 @@ func FromContext(ctx context.Context) (req Request, ok bool) {
 	}
 	return Request{
 		Method: string(r.msg.Method), Notification: r.msg.Kind == envelope.Notification,
-		Info: r.session.conn.Info(), Headers: r.message.Headers, Attempt: r.message.Attempt, r: r,
+		Info: r.session.conn.Info(), Headers: r.message.Headers, Attempt: r.message.Attempt,
+		Brokered: r.message.Subscription != "", r: r,
 	}, true
 }
 
