@@ -26,6 +26,8 @@ type hub struct {
 	patterns map[string]*pattern
 	feeds    audience // who subscribe by the means of their wires
 
+	services map[string]*service // whose events are counted
+
 	// What follows is for a hub with a bus.
 	log     *slog.Logger
 	hearing context.Context // ends when the bus is not heard any more
@@ -121,9 +123,11 @@ func (h *hub) find(topic string) (found []*subscriber) {
 }
 
 func (h *hub) publish(ctx context.Context, topic string, payload any) (n int, err error) {
-	switch err := checkTopic(topic); {
-	case err != nil:
+	if err := checkTopic(topic); err != nil {
 		return 0, err
+	}
+	h.noteService(topic)
+	switch {
 	case h.o.Bus != nil:
 		return h.put(ctx, topic, payload)
 	case h.count.Load() == 0:
