@@ -281,6 +281,9 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any, metada
 		return envelope.AppendTail(envelope.AppendMetadata(envelope.AppendRequestOpen(dst, id, method), metadata)), nil
 	}
 	dst = envelope.AppendRequestHead(dst, id, method)
+	if raw, ok := params.(rawParams); ok {
+		return envelope.AppendTail(envelope.AppendMetadata(append(dst, raw...), metadata)), nil
+	}
 	at := len(dst)
 	dst, err := c.s.codec.Append(dst, params)
 	switch {

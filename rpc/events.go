@@ -53,6 +53,10 @@ type EventOptions struct {
 	// connection to a broker carries those of many callers: none of them can be
 	// seen leaving. Zero means 2 minutes.
 	Lease time.Duration
+	// Bus carries the events beyond the server, and brings those of others. Publish
+	// then returns how many subscribers the server itself had, and what kept the bus
+	// from taking the event; they get it when the bus gives it back. Nil means none.
+	Bus Bus
 }
 
 func (o *EventOptions) withDefaults() EventOptions {
@@ -113,7 +117,8 @@ type Event struct {
 	// Params is the payload as it came: an array, an object, or nil.
 	Params json.RawMessage
 
-	codec Codec
+	codec    Codec
+	metadata []byte // an object, or nil
 }
 
 // Decode decodes the payload into what v points to. Without a payload it leaves
