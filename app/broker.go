@@ -76,10 +76,16 @@ func NewHub(c Config, log *slog.Logger) *broker.Hub {
 		SendWait: b.SendWait, Slow: policies[b.Policy], Attempts: b.Attempts, DeadLetters: b.DeadLetters,
 		TTL: b.TTL, Retain: b.Retain, Logger: log,
 	}
-	if len(b.Access) > 0 {
-		o.Access = b.Access
-	}
+	o.Access = b.access()
 	return broker.New(o)
+}
+
+// access is nil if there are no rules.
+func (c BrokerConfig) access() broker.Access {
+	if len(c.Access) == 0 {
+		return nil
+	}
+	return c.Access
 }
 
 // A bus carries the events of a server to the topics of its broker, and back.
@@ -92,4 +98,6 @@ func (b bus) Publish(ctx context.Context, m *transport.Message) error {
 }
 
 // Hear hears all topics.
-func (b bus) Hear(hear func(*transport.Message)) (stop func(), err error) { return b.hub.Hear("#", hear) }
+func (b bus) Hear(hear func(*transport.Message)) (stop func(), err error) {
+	return b.hub.Hear("#", hear)
+}

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
@@ -21,7 +22,8 @@ import (
 
 // Output is where a server writes. The zero value discards everything.
 type Output struct {
-	// Stdout gets one line for each address listened at, before anything else.
+	// Stdout gets one line for each address listened at, before anything else, and
+	// one that tells of the broker, if there is one.
 	Stdout io.Writer
 	// Log gets the log records.
 	Log io.Writer
@@ -76,6 +78,10 @@ type Params struct {
 	Queue   *queue.Queue
 	Options *transport.ListenOptions
 	Broker  *transport.RedialOptions
+	// Hub is the server's own broker, and Forwarder finds services by it, if there
+	// is one.
+	Hub       *broker.Hub `optional:"true"`
+	Forwarder *Forwarder  `optional:"true"`
 	// Shutdowner, if there is one, is told when the server fails.
 	Shutdowner fx.Shutdowner `optional:"true"`
 }
@@ -83,6 +89,11 @@ type Params struct {
 // NewServer returns a Server that does not listen yet.
 func NewServer(p Params) *Server {
 	p.Config = p.Config.WithDefaults()
+	if p.Hub != nil {
+		with := *p.Options
+		with.Broker = p.Hub
+		p.Options = &with
+	}
 	return &Server{p: p, done: make(chan struct{})}
 }
 
@@ -145,6 +156,12 @@ func (s *Server) announce(context.Context) error {
 			return err
 		}
 		s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires)
+	}
+	if s.p.Hub != nil {
+		const queues, topics = "/queue/NAME", "/topic/NAME"
+		if err := s.p.Output.print([]any{"broker", queues, topics}, map[string]any{"broker": []string{queues, topics}}); err != nil {
+			return err
+		}
 	}
 	for _, c := range s.consumers {
 		if err := s.p.Output.print([]any{"consuming", c.url}, map[string]any{"consuming": c.url}); err != nil {
@@ -240,6 +257,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	closing.Wait()
 	err := s.p.RPC.Shutdown(ctx)
+	s.closeHub()
 	s.wg.Wait()
 	if err == nil {
 		err = s.p.Queue.Close(ctx)
@@ -252,6 +270,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.p.Log.Info("stopped", "unanswered", 0, "took", time.Since(began))
 	return nil
+}
+
+// closeHub ends the broker, when what was forwarded by it has been answered.
+func (s *Server) closeHub() {
+	if s.p.Forwarder != nil {
+		s.p.Forwarder.Close()
+	}
+	if s.p.Hub != nil {
+		_ = s.p.Hub.Close() // it always returns nil
+	}
 }
 
 // drainContext ends early enough to close the connections within what is left

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/broker/brokerrpc"
@@ -142,7 +143,9 @@ func fromJSON[T any](v any, what string) (T, error) {
 		}
 		text = string(b)
 	}
-	if err := strictly(text, &to); err != nil {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&to); err != nil {
 		return to, fmt.Errorf("expected %s: %w", what, err)
 	}
 	return to, nil
