@@ -291,5 +291,7 @@ func TestHubAccess(t *testing.T) {
 		if got := receiveAll(t, in); len(got) != 3 {
 			t.Errorf("%d messages came, want 3", len(got))
 		}
+		_, err = bob.NewSender(soon(t), "/topic/a..b", nil)
+		wantCondition(t, "NewSender to an impossible name", err, "amqp:invalid-field")
 	})
 }
