@@ -83,7 +83,7 @@ func TestServiceMovesUnderLoad(t *testing.T) {
 						}
 						v, err := f.Get(t.Context())
 						l.note(t, nonce, v, err)
-					case i == 1:
+					case i == 1 && nonce%16 != 0: // or they would come faster than any queue has room for
 						err := c.Notify(t.Context(), "Bank.Spend", []int{nonce})
 						l.note(t, nonce, [2]int{nonce, check(nonce)}, err)
 					default:

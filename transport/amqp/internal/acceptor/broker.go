@@ -55,18 +55,11 @@ func honoured(wanted frames.Capability, destination string) frames.Capability {
 	return wanted & frames.Queue
 }
 
-// A permitter is a session of a broker that says beforehand whether the peer may
-// send to a destination, so that its link is refused and not each message.
-type permitter interface {
-	// MaySend returns why not, or nil. The error wraps one of those of Send.
-	MaySend(to string) error
-}
-
 // judgeNode makes an inlet for messages to the broker.
 func (c *conn) judgeNode(l *link, answer *frames.Attach) *frames.Error {
 	t := &answer.Target
 	to := node(t)
-	if p, ok := c.broker.(permitter); ok {
+	if p, ok := c.broker.(transport.Permitter); ok {
 		if err := p.MaySend(to); err != nil {
 			return brokers(err)
 		}
