@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,10 +62,11 @@ type Server struct {
 	err       error
 }
 
-// A consumer is the connection by which a queue of a broker is served.
+// A consumer is the connection by which queues of a broker are served.
 type consumer struct {
-	url  string // without password
-	conn transport.Conn
+	broker string   // its URL, with password
+	urls   []string // of the queues, without password
+	conn   transport.Conn
 }
 
 // Params are what [NewServer] needs.
@@ -115,7 +117,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.wg.Go(s.clock)
 	for _, c := range s.consumers {
-		s.wg.Go(func() { s.failed(c.url, s.p.RPC.ServeConn(c.conn)) })
+		s.wg.Go(func() { s.failed(strings.Join(c.urls, " "), s.p.RPC.ServeConn(c.conn)) })
 	}
 	return nil
 }
@@ -163,11 +165,17 @@ func (s *Server) announce(context.Context) error {
 			return err
 		}
 	}
-	for _, c := range s.consumers {
-		if err := s.p.Output.print([]any{"consuming", c.url}, map[string]any{"consuming": c.url}); err != nil {
+	for _, raw := range s.p.Config.Consume {
+		u, err := consumeURL(raw)
+		if err != nil {
+			return &ConfigError{Key: "consume", Err: err}
+		}
+		if err := s.p.Output.print([]any{"consuming", shown(u)}, map[string]any{"consuming": shown(u)}); err != nil {
 			return err
 		}
-		s.p.Log.Info("consuming", "queue", c.url, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
+	}
+	for _, c := range s.consumers {
+		s.p.Log.Info("consuming", "queues", c.urls, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func TestBroker(t *testing.T) {
 		}
 	}
 	stats := say(t, "call", "http://"+broker, "broker.stats")
-	for _, want := range []string{`"connections":`, `"name":"calc"`, `"name":"Other"`, `"in":12`, `"in":5`} {
+	for _, want := range []string{`"connections":3,`, `"name":"calc"`, `"name":"Other"`, `"in":12`, `"in":5`} {
 		if !strings.Contains(stats, want) {
 			t.Errorf("broker.stats = %s, want %s in it", stats, want)
 		}
