@@ -33,6 +33,7 @@ type Hub struct {
 	count     counters
 	own       *session       // for those in this process without a connection
 	helpers   sync.WaitGroup // the goroutines that deliver
+	answers   sync.Pool      // of *answer
 }
 
 // New makes a Hub. [Hub.Close] ends it. A nil o means the defaults.

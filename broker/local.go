@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"strings"
-	"sync"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -21,17 +20,17 @@ func (h *Hub) Publish(ctx context.Context, m *transport.Message) error {
 
 // await sends m and waits for its done.
 func await(ctx context.Context, s *session, m *transport.Message) error {
-	w := answers.Get().(*answer)
+	w := s.hub.answer()
 	s.Send(m, w.done)
 	select {
 	case err := <-w.err:
-		answers.Put(w)
+		s.hub.answers.Put(w)
 		return err
 	default:
 	}
 	select {
 	case err := <-w.err:
-		answers.Put(w)
+		s.hub.answers.Put(w)
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -44,11 +43,16 @@ type answer struct {
 	done func(error)
 }
 
-var answers = sync.Pool{New: func() any {
+// answer returns one, perhaps used before. They are not shared between hubs, because
+// channels belong to one testing/synctest bubble.
+func (h *Hub) answer() *answer {
+	if a, ok := h.answers.Get().(*answer); ok {
+		return a
+	}
 	a := &answer{err: make(chan error, 1)}
 	a.done = func(err error) { a.err <- err }
 	return a
-}}
+}
 
 // Hear has hear called with each message to a topic that filter stands for: words
 // with dots between them, of which * is any one and # any number. stop ends that;

@@ -22,8 +22,8 @@ type Bus interface {
 	// Hear calls hear for every message of any topic, those of Publish included,
 	// one after the other, in the order in which one sender has sent them. To is the
 	// topic, alone or as "/topic/NAME". hear keeps the bytes of m and does not
-	// change them, nor settle m. It waits for nothing, but for room under the policy
-	// [Block]. stop returns when hear is not called any more.
+	// change them, nor settle m, and it waits for nobody. stop ends that; a call
+	// that has begun may still run.
 	Hear(hear func(m *transport.Message)) (stop func(), err error)
 }
 
@@ -35,7 +35,6 @@ func (h *hub) listen() {
 	if h.o.Bus == nil {
 		return
 	}
-	h.hearing, h.deaf = context.WithCancel(context.Background())
 	stop, err := h.o.Bus.Hear(h.heard)
 	if err != nil {
 		h.log.Error("the bus of events cannot be heard: subscribers get nothing", "err", err)
@@ -46,15 +45,9 @@ func (h *hub) listen() {
 
 // hangUp hears the bus no more. It may be called again.
 func (h *hub) hangUp() {
-	if h.o.Bus == nil {
-		return
+	if h.hang != nil {
+		h.once.Do(h.hang)
 	}
-	h.once.Do(func() {
-		h.deaf()
-		if h.hang != nil {
-			h.hang()
-		}
-	})
 }
 
 // put hands an event to the bus, which gives it back. It returns how many
@@ -82,7 +75,7 @@ func (h *hub) heard(m *transport.Message) {
 		return
 	}
 	if subscribers := h.find(topic); len(subscribers) > 0 {
-		_, _ = h.give(h.hearing, subscribers, eventFrom(topic, m))
+		_, _ = h.give(noWait, subscribers, eventFrom(topic, m))
 	}
 }
 

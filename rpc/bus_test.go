@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -210,32 +211,71 @@ func TestBusCorners(t *testing.T) {
 	})
 }
 
-// TestBusBlocks: under Block a subscriber that reads nothing holds up the bus, and the
-// end of the server does not wait for it.
-func TestBusBlocks(t *testing.T) {
+// TestBusWaitsForNobody: under Block, too, a subscriber that reads nothing holds up neither the
+// bus nor the others, and is told what it misses.
+func TestBusWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := new(testBus)
 		h := eventServer(t, memPipe, &rpc.EventOptions{Bus: bus, Buffer: 1, Policy: rpc.Block})
-		p := h.peer()
+		p, other := h.peer(), h.peer()
 		p.subscribes("t", `,"window":0`)
-		held := make(chan struct{})
-		go func() {
-			defer close(held)
-			for range 2 {
-				_, _ = h.Publish(context.Background(), "t", nil)
-			}
-		}()
-		synctest.Wait()
-		select {
-		case <-held:
-			t.Error("Publish waited for nobody, want it to wait for room")
-		default:
+		other.subscribes("t", "")
+		for i := range 3 {
+			publish(t, h.Server, "t", []int{i}, 2)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		if err := h.Shutdown(ctx); err != nil {
-			t.Error(err)
+		other.hears(event("t", 0, false), event("t", 1, false), event("t", 2, false))
+		p.say(`{"jsonrpc":"2.0","method":"rpc.events.more","params":{"subscription":"s","n":9}}`)
+		p.hears(event("t", 0, true), `{"jsonrpc":"2.0","method":"rpc.events.gap","params":{"subscription":"s","dropped":2}}`)
+		if s := h.EventStats(); s.Dropped != 2 {
+			t.Errorf("%d dropped, want 2", s.Dropped)
 		}
-		within(t, held, "Publish to return")
 	})
+}
+
+// TestBusAnotherServer: a subscriber whose server goes away is told of a gap when another
+// one has taken its subscription, and gets what is published anywhere from then on.
+func TestBusAnotherServer(t *testing.T) {
+	inBubbles(t, func(t *testing.T, w wire) {
+		bus := new(testBus)
+		servers := []*host{eventServer(t, w, &rpc.EventOptions{Bus: bus}), eventServer(t, w, &rpc.EventOptions{Bus: bus})}
+		far := eventServer(t, w, &rpc.EventOptions{Bus: bus})
+		var conns []transport.Conn
+		conn, err := transport.Redial(t.Context(), "mem://any", &transport.RedialOptions{Dial: func(ctx context.Context) (transport.Conn, error) {
+			c, err := servers[len(conns)%2].dial(ctx, &transport.DialOptions{Options: still()})
+			conns = append(conns, c)
+			return c, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := rpc.NewClient(conn, nil)
+		defer func() { _ = c.Close() }()
+		sub, err := c.Subscribe(t.Context(), "news.*", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		publishAt(t, far, 0)
+		n := 0
+		for e, err := range sub.Events() {
+			gap, isGap := errors.AsType[*rpc.GapError](err)
+			switch n++; {
+			case err != nil && (!isGap || gap.Dropped != 0 || n%2 != 0):
+				t.Fatalf("%d: %v, want an event or, when the server has changed, a gap of unknown size", n, err)
+			case isGap:
+			case e.Topic != "news.at" || string(e.Params) != fmt.Sprintf("[%d]", n/2):
+				t.Fatalf("%d: heard %s %s", n, e.Topic, e.Params)
+			case n == 7:
+				return
+			default:
+				_ = conns[len(conns)-1].Close() // of three
+				continue
+			}
+			publishAt(t, far, n/2)
+		}
+	})
+}
+
+func publishAt(tb testing.TB, h *host, n int) {
+	tb.Helper()
+	publish(tb, h.Server, "news.at", []int{n}, 0)
 }

@@ -55,7 +55,8 @@ type EventOptions struct {
 	Lease time.Duration
 	// Bus carries the events beyond the server, and brings those of others. Publish
 	// then returns how many subscribers the server itself had, and what kept the bus
-	// from taking the event; they get it when the bus gives it back. Nil means none.
+	// from taking the event; they get it when the bus gives it back. What it brings
+	// waits for nobody: [Block] drops it as DropNewest does. Nil means none.
 	Bus Bus
 }
 

@@ -30,8 +30,6 @@ type hub struct {
 
 	// What follows is for a hub with a bus.
 	log     *slog.Logger
-	hearing context.Context // ends when the bus is not heard any more
-	deaf    context.CancelFunc
 	hang    func() // has the bus stop; nil if it is not heard
 	once    sync.Once
 	unheard atomic.Uint64 // messages that were no events

@@ -56,6 +56,14 @@ func (b *taker) Send(m *transport.Message, done func(error)) {
 	}
 }
 
+func mustURL(raw string) *url.URL {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
 // client calls a server in a bubble that has the method.
 func client(t *testing.T, b transport.Broker) *rpc.Client {
 	t.Helper()
@@ -74,7 +82,7 @@ func client(t *testing.T, b transport.Broker) *rpc.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := mem.Transport{}.Client(t.Context(), nc, &url.URL{Scheme: "mem", Host: "s"}, nil)
+	conn, err := mem.Transport{}.Client(t.Context(), nc, mustURL("mem://s"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
