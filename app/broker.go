@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/polyport/polyport/broker"
+	"github.com/polyport/polyport/broker/brokerrpc"
+	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
 )
 
@@ -86,6 +88,25 @@ func (c BrokerConfig) access() broker.Access {
 		return nil
 	}
 	return c.Access
+}
+
+// maySubscribe has the rules hold for those who subscribe by JSON-RPC, too. It is nil
+// if there are none.
+func (c BrokerConfig) maySubscribe() func(*transport.Info, string) error {
+	access := c.access()
+	if access == nil {
+		return nil
+	}
+	return func(peer *transport.Info, filter string) error {
+		if peer == nil {
+			return rpc.Errorf(brokerrpc.CodeDenied, "requests that came through a broker may not subscribe to %.100q: nobody knows whose they are", filter)
+		}
+		err := access.May(peer, broker.Subscribe, broker.Destination{Kind: broker.Topic, Name: filter})
+		if err != nil {
+			return rpc.Errorf(brokerrpc.CodeDenied, "%s", transport.Reason(err))
+		}
+		return nil
+	}
 }
 
 // A bus carries the events of a server to the topics of its broker, and back.

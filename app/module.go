@@ -120,7 +120,7 @@ func NewRPC(p RPCParams) RPCResult {
 	}
 	result := RPCResult{Queue: q}
 	if p.Hub != nil {
-		o.Events = &rpc.EventOptions{Bus: bus{p.Hub}}
+		o.Events = &rpc.EventOptions{Bus: bus{p.Hub}, May: c.Broker.maySubscribe()}
 		if !c.Broker.NoForward {
 			result.Forwarder = NewForwarder(p.Hub, c.Broker.access())
 			o.Forward = result.Forwarder.Find
