@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
@@ -50,6 +51,10 @@ func (r *request) forward(ctx context.Context, dst, params []byte) ([]byte, erro
 	if r.session.forward == nil {
 		return dst, r.unserved(service, NotSent, transport.ErrNoRoute)
 	}
+	beside, hops := r.hop()
+	if hops > maxHops {
+		return dst, Errorf(CodeShuttingDown, "service %.100q is sought in a circle: %d servers have passed the request on; nothing was executed", service, maxHops)
+	}
 	c, err := r.session.forward(ctx, service)
 	if err == nil && c == nil {
 		err = transport.ErrNoRoute
@@ -57,7 +62,7 @@ func (r *request) forward(ctx context.Context, dst, params []byte) ([]byte, erro
 	if err != nil {
 		return dst, r.unserved(service, NotSent, err)
 	}
-	x := &Invocation{beside: r.beside()}
+	x := &Invocation{beside: beside}
 	var p any
 	if params != nil {
 		p = rawParams(params)
@@ -77,6 +82,27 @@ func (r *request) forward(ctx context.Context, dst, params []byte) ([]byte, erro
 	default:
 		return append(dst, a.result...), nil
 	}
+}
+
+const (
+	// headerForwarded counts the servers that have passed a request on.
+	headerForwarded = "forwarded"
+	maxHops         = 8
+)
+
+// hop returns what is to travel beside a request that is passed on, and how often it was then.
+func (r *request) hop() (beside []transport.Header, hops int) {
+	all := r.beside()
+	beside = make([]transport.Header, 0, len(all)+1)
+	for _, h := range all {
+		if h.Name == headerForwarded {
+			hops, _ = strconv.Atoi(h.Value)
+			continue
+		}
+		beside = append(beside, h)
+	}
+	hops = max(hops, 0) + 1
+	return append(beside, transport.Header{Name: headerForwarded, Value: strconv.Itoa(hops)}), hops
 }
 
 // unserved is the answer to a request that came to nothing elsewhere.

@@ -282,6 +282,28 @@ func TestForwardRefusals(t *testing.T) {
 	}
 }
 
+// TestForwardCircle: servers that take each other for the one that serves do not do so for ever.
+func TestForwardCircle(t *testing.T) {
+	inBubbles(t, func(t *testing.T, w wire) {
+		var clients [2]atomic.Pointer[rpc.Client]
+		var hosts [2]*host
+		hops := 0
+		for i := range hosts {
+			hosts[i] = serve(t, w, rpc.NewMux(nil), &rpc.ServerOptions{Forward: func(context.Context, string) (*rpc.Client, error) {
+				hops++
+				return clients[1-i].Load(), nil
+			}})
+		}
+		for i := range hosts {
+			clients[i].Store(hosts[i].client(nil))
+		}
+		err := clients[0].Load().Call(t.Context(), "Far.Do", nil, nil)
+		if e := isCode(t, "Far.Do", err, rpc.CodeShuttingDown); !strings.Contains(e.Message, "in a circle") || hops != 8 {
+			t.Errorf("Far.Do = %v after %d hops, want 8 and that it went in a circle", err, hops)
+		}
+	})
+}
+
 // TestForwardLost: a connection that is lost on the way leaves the outcome unknown, and
 // says so.
 func TestForwardLost(t *testing.T) {

@@ -186,15 +186,19 @@ func (c *conn) forward(m *transport.Message, done func(error)) error {
 	own.Headers = append([]transport.Header(nil), m.Headers...)
 	own.Body = append([]byte(nil), m.Body...)
 	own.SetSettler(nil, 0)
+	told := make(chan error, 1)
 	if done == nil {
-		done = func(err error) {
-			if err != nil {
-				c.o.Logger.Debug("an answer was not taken by the broker", "to", shown(own.To), "peer", c.info.Remote.String(), "err", err)
-			}
-		}
+		done = func(err error) { told <- err }
 	}
 	if !c.broker.with(func(b transport.BrokerSession) { b.Send(&own, done) }) {
 		return c.notSent(c.endOf())
+	}
+	select {
+	case err := <-told:
+		if err != nil {
+			return c.notSent(err)
+		}
+	default: // nobody waits for it
 	}
 	return nil
 }
