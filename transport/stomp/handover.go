@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -56,9 +57,27 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 	if id, asked := f.Header.Contains(frame.Receipt); asked {
 		done = func(err error) { c.wasHandedWith(id, err) }
 	}
+	if strings.HasPrefix(m.To, replyPrefix) {
+		done = forgiving(done)
+	}
 	c.handing <- struct{}{} // for which ready has waited
 	c.session.Send(m, done)
 	return nil
+}
+
+// replyPrefix begins what the broker calls the private addresses of others.
+const replyPrefix = "/reply-queue/"
+
+// forgiving takes an answer to somebody who has gone for one that has arrived: an
+// ERROR would end the connection of who has answered, and with it what others
+// have asked.
+func forgiving(done func(error)) func(error) {
+	return func(err error) {
+		if errors.Is(err, transport.ErrNoRoute) {
+			err = nil
+		}
+		done(err)
+	}
 }
 
 // ready waits, before the next frame is read, until the broker has taken, or not,
