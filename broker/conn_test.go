@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,7 +62,7 @@ func TestConn(t *testing.T) {
 		c := dial(t, h, "/queue/q")
 		id := subscribe(t, c, transport.Subscription{Ack: transport.AckEach, Credit: 2})
 		for i := range 5 {
-			p.must("/queue/q", fmt.Sprint(i))
+			p.must("/queue/q", strconv.Itoa(i))
 		}
 		first, second := recv(t, c), recv(t, c)
 		if second == nil || recv(t, c) != nil {
@@ -92,14 +93,14 @@ func TestConn(t *testing.T) {
 		c := dial(t, h, "/queue/q")
 		subscribe(t, c, transport.Subscription{Credit: 2})
 		for i := range 5 {
-			p.must("/queue/q", fmt.Sprint(i))
+			p.must("/queue/q", strconv.Itoa(i))
 		}
 		if q := queueOf(t, h, "q"); q.Depth != 3 {
 			t.Errorf("%d wait, want 3", q.Depth)
 		}
 		for i := range 5 {
 			m := recv(t, c)
-			if m == nil || string(m.Body) != fmt.Sprint(i) || m.Unsettled() || m.Settle(transport.Accepted) != nil {
+			if m == nil || string(m.Body) != strconv.Itoa(i) || m.Unsettled() || m.Settle(transport.Accepted) != nil {
 				t.Errorf("message %d is %v", i, m)
 			}
 		}
@@ -123,7 +124,7 @@ func TestConn(t *testing.T) {
 		c := dial(t, h, "/queue/q")
 		id := subscribe(t, c, transport.Subscription{Ack: transport.AckEach, Credit: 2})
 		for i := range 4 {
-			p.must("/queue/q", fmt.Sprint(i))
+			p.must("/queue/q", strconv.Itoa(i))
 		}
 		m := recv(t, c)
 		if err := c.(transport.Subscriber).Unsubscribe(t.Context(), id); err != nil {
@@ -145,7 +146,7 @@ func TestConn(t *testing.T) {
 		conn := dial(t, h, "")
 		subscribe(t, conn, transport.Subscription{Destination: "/queue/q"})
 		for i := range 4 {
-			if m := recv(t, conn); m == nil || string(m.Body) != fmt.Sprint(i+1) || m.Attempt != 0 {
+			if m := recv(t, conn); m == nil || string(m.Body) != strconv.Itoa(i+1) || m.Attempt != 0 {
 				t.Errorf("message %d is %v", i, m)
 			}
 		}

@@ -109,7 +109,7 @@ func (h *Hub) queue(name string) (*queue, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if q = h.queues[name]; q != nil {
+	if q := h.queues[name]; q != nil {
 		return q, nil
 	}
 	dead := name == h.o.DeadLetters
