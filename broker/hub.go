@@ -33,7 +33,6 @@ type Hub struct {
 	count     counters
 	own       *session       // for those in this process without a connection
 	helpers   sync.WaitGroup // the goroutines that deliver
-	answers   sync.Pool      // of *answer
 }
 
 // New makes a Hub. [Hub.Close] ends it. A nil o means the defaults.
@@ -111,7 +110,7 @@ func (h *Hub) queue(name string) (*queue, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if q = h.queues[name]; q != nil {
+	if q := h.queues[name]; q != nil {
 		return q, nil
 	}
 	dead := name == h.o.DeadLetters
