@@ -285,11 +285,12 @@ func (h *hubbed) subscribe(s transport.Subscription) *hubConsumer {
 	return await(h.r, h.session.attached, "the subscription")
 }
 
-// must delivers a message, for which there has to be room.
+// must delivers a message, for which there has to be room, if not at once: credit
+// may be under way.
 func (c *hubConsumer) must(r *rig, m *transport.Message, token uint64) {
 	r.Helper()
-	if !c.deliver(m, token) {
-		r.Fatalf("Deliver of message %d = false, want true", token)
+	for !c.deliver(m, token) {
+		await(r, c.ready, fmt.Sprint("room for message ", token))
 	}
 }
 
