@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/pprof"
+	"time"
+
+	gostomp "github.com/go-stomp/stomp/v3/server"
+	nats "github.com/nats-io/nats-server/v2/server"
+)
+
+// These name, in the environment, the server that this program is to be instead
+// of measuring, and the file for a CPU profile of it.
+const (
+	hubServerEnv  = "POLYPORT_BENCH_HUB"
+	hubProfileEnv = "POLYPORT_BENCH_HUB_PROFILE"
+)
+
+// A hubStart starts a server in this process, and returns where it listens.
+type hubStart func(ctx context.Context) (address string, err error)
+
+// hubStarts are the servers that this program can be.
+func hubStarts() map[string]hubStart {
+	return map[string]hubStart{
+		"go-stomp": startGoStomp,
+		"nats":     startNATS,
+	}
+}
+
+// startGoStomp starts go-stomp's server. It does not end with its listener.
+func startGoStomp(ctx context.Context) (string, error) {
+	ln, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	s := &gostomp.Server{Log: silent{}}
+	go func() { _ = s.Serve(ln) }()
+	return ln.Addr().String(), nil
+}
+
+func startNATS(context.Context) (string, error) {
+	s, err := nats.NewServer(&nats.Options{Host: "127.0.0.1", Port: nats.RANDOM_PORT, NoLog: true, NoSigs: true})
+	if err != nil {
+		return "", err
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		return "", errors.New("nats-server does not start")
+	}
+	return s.Addr().String(), nil
+}
+
+// beHubServer is a server until in ends. It writes its address, and for each
+// line that it reads its usage.
+func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
+	start := hubStarts()[name]
+	if start == nil {
+		return fmt.Errorf("%s=%s: there is no such server", hubServerEnv, name)
+	}
+	address, err := start(context.Background())
+	if err != nil {
+		return err
+	}
+	if file := os.Getenv(hubProfileEnv); file != "" {
+		f, err := os.Create(file) //nolint:gosec // the user names the file
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	if _, err := fmt.Fprintln(out, address); err != nil {
+		return err
+	}
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		cpu, err := processorTime()
+		if err != nil {
+			return err
+		}
+		var m runtime.MemStats
+		if lines.Text() == "heap" {
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+		}
+		if _, err := fmt.Fprintln(out, int64(cpu), m.HeapAlloc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A hubServer is a server in a process of its own, so that what it takes can be
+// told from what those take who use it.
+type hubServer struct {
+	address string
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+}
+
+// startHub starts a server that this program can be; profile is the file for a
+// CPU profile of it, or "".
+func startHub(ctx context.Context, name, profile string) (*hubServer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self) //nolint:gosec // this very program
+	cmd.Env = append(os.Environ(), hubServerEnv+"="+name, hubProfileEnv+"="+profile)
+	cmd.Stderr = os.Stderr
+	cmd.WaitDelay = patience
+	s := &hubServer{cmd: cmd}
+	if s.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.out = bufio.NewReader(out)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fscanln(s.out, &s.address); err != nil {
+		return nil, errors.Join(fmt.Errorf("server %s: %w", name, err), s.Close())
+	}
+	return s, nil
+}
+
+// usage is the processor time that the server has used, and on demand what is
+// on its heap after a collection.
+func (s *hubServer) usage(heap bool) (cpu time.Duration, inUse uint64, err error) {
+	ask := "usage"
+	if heap {
+		ask = "heap"
+	}
+	if _, err := fmt.Fprintln(s.in, ask); err != nil {
+		return 0, 0, err
+	}
+	_, err = fmt.Fscanln(s.out, &cpu, &inUse)
+	return cpu, inUse, err
+}
+
+// Close ends the server.
+func (s *hubServer) Close() error {
+	return errors.Join(s.in.Close(), s.cmd.Wait())
+}
