@@ -365,9 +365,11 @@ func (r *hubRig) sendAll(sending context.Context, p hubProducer) error {
 func (r *hubRig) measure(ctx context.Context, server *hubServer, d time.Duration) (pace hubPace, err error) {
 	usage := func() (theirs, ours time.Duration, err error) {
 		if server != nil {
-			if theirs, _, err = server.usage(false); err != nil {
+			u, err := server.usage(false)
+			if err != nil {
 				return 0, 0, err
 			}
+			theirs = u.cpu
 		}
 		ours, err = processorTime()
 		return theirs, ours, err

@@ -57,6 +57,13 @@ func startNATS(context.Context) (string, error) {
 	return s.Addr().String(), nil
 }
 
+// A hubUsage is what a server says of itself.
+type hubUsage struct {
+	cpu                     time.Duration // that it has used
+	heap                    uint64        // after a collection, if asked
+	dropped, ended, refused uint64        // by a broker of ours: messages, subscriptions, messages
+}
+
 // beHubServer is a server until in ends. It writes its address, and for each
 // line that it reads its usage.
 func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
@@ -83,16 +90,17 @@ func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
-		cpu, err := processorTime()
-		if err != nil {
+		var u hubUsage
+		if u.cpu, err = processorTime(); err != nil {
 			return err
 		}
-		var m runtime.MemStats
 		if lines.Text() == "heap" {
+			var m runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&m)
+			u.heap = m.HeapAlloc
 		}
-		if _, err := fmt.Fprintln(out, int64(cpu), m.HeapAlloc); err != nil {
+		if _, err := fmt.Fprintln(out, int64(u.cpu), u.heap, u.dropped, u.ended, u.refused); err != nil {
 			return err
 		}
 	}
@@ -137,18 +145,19 @@ func startHub(ctx context.Context, name, profile string) (*hubServer, error) {
 	return s, nil
 }
 
-// usage is the processor time that the server has used, and on demand what is
-// on its heap after a collection.
-func (s *hubServer) usage(heap bool) (cpu time.Duration, inUse uint64, err error) {
+// usage asks the server, after a garbage collection if heap is set.
+func (s *hubServer) usage(heap bool) (u hubUsage, err error) {
 	ask := "usage"
 	if heap {
 		ask = "heap"
 	}
 	if _, err := fmt.Fprintln(s.in, ask); err != nil {
-		return 0, 0, err
+		return u, err
 	}
-	_, err = fmt.Fscanln(s.out, &cpu, &inUse)
-	return cpu, inUse, err
+	var cpu int64
+	_, err = fmt.Fscanln(s.out, &cpu, &u.heap, &u.dropped, &u.ended, &u.refused)
+	u.cpu = time.Duration(cpu)
+	return u, err
 }
 
 // Close ends the server.
