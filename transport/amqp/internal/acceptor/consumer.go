@@ -203,14 +203,35 @@ func (c *conn) feed() {
 	}
 }
 
+// drainPause is how long a broker that could send has to send nothing, in order to
+// have nothing: it may do so on a goroutine of its own.
+const drainPause = 2 * time.Millisecond
+
 // drained uses up the credit of a peer that has asked for that, if the broker had
-// nothing more to send although it could. It needs mu.
+// nothing more to send although it could. It is called after the broker was told
+// that it can, and needs mu.
 func (l *outlet) drained() {
-	if l.drain && l.credit > 0 && !l.hungry && !l.crowded && l.state == attached {
+	switch {
+	case !l.drain || l.credit == 0 || l.hungry || l.crowded || l.state != attached || l.pausing:
+	case l.paused && l.pausedAt == l.count:
+		l.paused = false
 		l.count += l.credit
 		l.credit = 0
 		l.session.speaks(l.link)
+	default:
+		l.paused, l.pausing, l.pausedAt = true, true, l.count
+		time.AfterFunc(drainPause, l.resume)
 	}
+}
+
+// resume asks the broker once more.
+func (l *outlet) resume() {
+	c := l.session.conn
+	c.mu.Lock()
+	l.pausing = false
+	c.starve(l)
+	c.mu.Unlock()
+	c.roomy()
 }
 
 // headerSize is how many bytes appendDelivered adds to appendMessage, at most.

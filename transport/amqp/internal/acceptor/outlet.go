@@ -29,6 +29,11 @@ type outlet struct {
 	over            bool          // the broker has been told of its end, or told us
 	ended           *frames.Error // why, before it was known
 	hungry, crowded bool          // see those of the connection
+
+	// While the peer drains: the delivery-count when the broker was asked, and
+	// whether it is asked again in a moment.
+	pausedAt        uint32
+	paused, pausing bool
 }
 
 // sent is a delivery that waits for the peer's outcome.
@@ -55,7 +60,7 @@ func (l *outlet) flowed(x *frames.Flow) {
 			l.credit = 0
 		}
 	}
-	l.drain = x.Drain
+	l.drain, l.paused = x.Drain, false
 	if l.consumer != nil && l.credit > 0 {
 		l.session.conn.starve(l)
 		return
