@@ -35,6 +35,8 @@ const rabbitEnv = "RABBITMQ_STOMP_URL"
 func allHubPeers() []hubPeer {
 	const stompModule, natsModule = "github.com/go-stomp/stomp/v3", "github.com/nats-io/nats-server/v2"
 	return []hubPeer{
+		{"polyport-stomp", "", "polyport-stomp", stompWire{}, "broker.Hub, STOMP"},
+		{"polyport-amqp", "", "polyport-amqp", amqpWire{}, "the same, AMQP 1.0; one disposition for all that came together"},
 		{hubYardstick, stompModule, "go-stomp", stompWire{auto: true},
 			"server.Serve; a queue has one message under way to each consumer, not acknowledged: v3.1.5 panics over ack:client " +
 				"when a queue is not empty, and forgets consumers with ack:client-individual"},

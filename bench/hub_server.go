@@ -14,6 +14,10 @@ import (
 
 	gostomp "github.com/go-stomp/stomp/v3/server"
 	nats "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/polyport/polyport/broker"
+	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/transport"
 )
 
 // These name, in the environment, the server that this program is to be instead
@@ -31,6 +35,28 @@ func hubStarts() map[string]hubStart {
 	return map[string]hubStart{
 		"go-stomp": startGoStomp,
 		"nats":     startNATS,
+
+		"polyport-stomp":       startPolyport("stomp", broker.DropOldest),
+		"polyport-amqp":        startPolyport("amqp", broker.DropOldest),
+		"polyport-drop-oldest": startPolyport("stomp", broker.DropOldest),
+		"polyport-block":       startPolyport("stomp", broker.Block),
+		"polyport-disconnect":  startPolyport("stomp", broker.Disconnect),
+	}
+}
+
+// hub is our own, if that is what this process is.
+var hub *broker.Hub
+
+// startPolyport serves a hub by a wire.
+func startPolyport(wire string, slow broker.Policy) hubStart {
+	return func(ctx context.Context) (string, error) {
+		hub = broker.New(&broker.Options{Slow: slow})
+		l, err := transport.Listen(ctx, wire+"://127.0.0.1:0", &transport.ListenOptions{Broker: hub})
+		if err != nil {
+			return "", err
+		}
+		go func() { _ = rpc.NewServer(rpc.NewMux(nil), nil).Serve(context.Background(), l) }()
+		return l.Addr().String(), nil
 	}
 }
 
@@ -62,6 +88,14 @@ type hubUsage struct {
 	cpu                     time.Duration // that it has used
 	heap                    uint64        // after a collection, if asked
 	dropped, ended, refused uint64        // by a broker of ours: messages, subscriptions, messages
+}
+
+// counts takes over what a policy has done.
+func (u *hubUsage) counts(s broker.Stats) {
+	u.dropped, u.ended = s.Dropped, s.Disconnected
+	for _, one := range s.Subscriptions {
+		u.refused += one.Refused
+	}
 }
 
 // beHubServer is a server until in ends. It writes its address, and for each
@@ -99,6 +133,9 @@ func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
 			runtime.GC()
 			runtime.ReadMemStats(&m)
 			u.heap = m.HeapAlloc
+		}
+		if hub != nil {
+			u.counts(hub.Stats())
 		}
 		if _, err := fmt.Fprintln(out, int64(u.cpu), u.heap, u.dropped, u.ended, u.refused); err != nil {
 			return err
