@@ -164,7 +164,7 @@ func (c *consumer) giveBack(l *later) {
 			back = append(back, it)
 		}
 	}
-	slices.SortFunc(back, func(a, b item) int { return cmp.Compare(b.seq, a.seq) })
+	slices.SortFunc(back, func(a, b item) int { return cmp.Compare(a.seq, b.seq) })
 	for _, it := range back {
 		c.q.retry(it, true, l)
 	}

@@ -2,9 +2,11 @@ package broker_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/transport"
@@ -45,7 +47,7 @@ func join(tb testing.TB, h *broker.Hub, user string) *peer {
 	return &peer{tb, h, h.Join(&transport.Info{Scheme: "test", User: user})}
 }
 
-// send sends a text, and returns what done was told, or errPending.
+// send sends a text, and returns what becomes of it.
 func (p *peer) send(to, text string) *sent {
 	p.tb.Helper()
 	return p.sendMessage(&transport.Message{To: to, Body: []byte(text)})
@@ -108,11 +110,10 @@ type sink struct {
 	transport.Consumer
 	acks bool
 
-	mu     sync.Mutex
-	room   int // how many more it takes
-	got    []got
-	ended  error
-	inside bool
+	mu    sync.Mutex
+	room  int // how many more it takes
+	got   []got
+	ended error
 }
 
 type got struct {
@@ -174,5 +175,15 @@ func (s *sink) wants(tb testing.TB, want ...string) {
 	tb.Helper()
 	if got := s.texts(); !slices.Equal(got, want) && len(got)+len(want) > 0 {
 		tb.Errorf("it got %q, want %q", got, want)
+	}
+}
+
+// until waits for something that other goroutines bring about.
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for start := time.Now(); !ok(); runtime.Gosched() {
+		if time.Since(start) > 20*time.Second {
+			tb.Fatalf("not in 20 s: %s", what)
+		}
 	}
 }

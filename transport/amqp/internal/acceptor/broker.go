@@ -3,15 +3,43 @@ package acceptor
 import (
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
 )
 
+// A membership is a connection's session at the broker. No message and no
+// subscription comes there after its end, which may be found by another goroutine
+// than the one that reads.
+type membership struct {
+	transport.BrokerSession
+	mu   sync.RWMutex // held for reading while the session is called
+	left bool
+}
+
+// with calls f unless the connection has ended.
+func (m *membership) with(f func(transport.BrokerSession)) (called bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.left {
+		f(m.BrokerSession)
+	}
+	return !m.left
+}
+
+// leave says that the connection has ended.
+func (m *membership) leave() {
+	m.mu.Lock()
+	m.left = true
+	m.mu.Unlock()
+	m.Leave()
+}
+
 // join makes the connection known to the broker, if there is one.
 func (c *conn) join() {
 	if c.o.Broker != nil {
-		c.broker = c.o.Broker.Join(&c.info)
+		c.broker = &membership{BrokerSession: c.o.Broker.Join(&c.info)}
 		c.stream.OnRoom(c.roomy)
 		c.reader.values = true
 	}
@@ -55,18 +83,11 @@ func honoured(wanted frames.Capability, destination string) frames.Capability {
 	return wanted & frames.Queue
 }
 
-// A permitter is a session of a broker that says beforehand whether the peer may
-// send to a destination, so that its link is refused and not each message.
-type permitter interface {
-	// MaySend returns why not, or nil. The error wraps one of those of Send.
-	MaySend(to string) error
-}
-
 // judgeNode makes an inlet for messages to the broker.
 func (c *conn) judgeNode(l *link, answer *frames.Attach) *frames.Error {
 	t := &answer.Target
 	to := node(t)
-	if p, ok := c.broker.(permitter); ok {
+	if p, ok := c.broker.BrokerSession.(transport.Permitter); ok {
 		if err := p.MaySend(to); err != nil {
 			return brokers(err)
 		}
@@ -124,7 +145,9 @@ func (c *conn) hand(l *inlet, m *transport.Message, to string) {
 	l.handed++
 	c.acting = true
 	c.mu.Unlock()
-	c.broker.Send(m, func(err error) { c.took(l, id, settled, err) })
+	c.broker.with(func(b transport.BrokerSession) {
+		b.Send(m, func(err error) { c.took(l, id, settled, err) })
+	})
 }
 
 // global is what others send to in order to reach the link by which the peer
@@ -163,14 +186,20 @@ func (c *conn) forward(m *transport.Message, done func(error)) error {
 	own.Headers = append([]transport.Header(nil), m.Headers...)
 	own.Body = append([]byte(nil), m.Body...)
 	own.SetSettler(nil, 0)
+	told := make(chan error, 1)
 	if done == nil {
-		done = func(err error) {
-			if err != nil {
-				c.o.Logger.Debug("an answer was not taken by the broker", "to", shown(own.To), "peer", c.info.Remote.String(), "err", err)
-			}
-		}
+		done = func(err error) { told <- err }
 	}
-	c.broker.Send(&own, done)
+	if !c.broker.with(func(b transport.BrokerSession) { b.Send(&own, done) }) {
+		return c.notSent(c.endOf())
+	}
+	select {
+	case err := <-told:
+		if err != nil {
+			return c.notSent(err)
+		}
+	default: // nobody waits for it
+	}
 	return nil
 }
 

@@ -26,7 +26,7 @@ type conn struct {
 	reader messageReader
 	info   transport.Info
 	o      *transport.ListenOptions
-	broker transport.BrokerSession // nil without a broker
+	broker *membership // nil without a broker
 
 	frameSize int // the largest frame that the peer takes
 	stage     stage
@@ -337,7 +337,7 @@ func (c *conn) over(err error) {
 	c.pump.timer.Stop()
 	c.mu.Unlock()
 	if c.broker != nil {
-		go c.broker.Leave() // it may wait for who has found this out
+		go c.broker.leave() // it may wait for who has found this out
 	}
 	tell(dones, c.lost(err))
 }

@@ -24,7 +24,8 @@ func (c *conn) subscribe(l *link, answer *frames.Attach) *frames.Error {
 	if why != nil {
 		return why
 	}
-	consumer, err := c.broker.Attach(s, out)
+	consumer, err := transport.Consumer(nil), transport.ErrClosed
+	c.broker.with(func(b transport.BrokerSession) { consumer, err = b.Attach(s, out) })
 	if err != nil {
 		return brokers(err)
 	}
