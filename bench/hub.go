@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"sync"
@@ -68,15 +69,18 @@ type hubLoad struct {
 	what                 string
 	queue                bool
 	producers, consumers int
+	// slow is slowTable's, which has its own servers.
+	slow bool
 }
 
 func (l hubLoad) title() string { return l.name }
 
 func allHubLoads() []hubLoad {
 	return []hubLoad{
-		{"FanOut100", "one topic, 100 subscribers", false, 1, 100},
-		{"Queue1x1", "a queue, 1 producer, 1 consumer", true, 1, 1},
-		{"Queue4x8", "a queue, 4 producers, 8 consumers", true, 4, 8},
+		{name: "FanOut100", what: "one topic, 100 subscribers", producers: 1, consumers: 100},
+		{name: "Queue1x1", what: "a queue, 1 producer, 1 consumer", queue: true, producers: 1, consumers: 1},
+		{name: "Queue4x8", what: "a queue, 4 producers, 8 consumers", queue: true, producers: 4, consumers: 8},
+		{name: "Slow", what: "a topic with a subscriber that stops reading", slow: true},
 	}
 }
 
@@ -110,7 +114,11 @@ func (o *options) benchHub(ctx context.Context, stderr io.Writer) (string, error
 	text := fmt.Sprintf("%s, %s %s, %s, GOMAXPROCS %d, polyport %s; median of %d rounds of %v each.\n",
 		r.Date.Format(time.DateOnly), r.Go, r.Platform, r.CPU, r.Procs, r.Revision, o.rounds, o.time)
 	for _, load := range o.hubLoads {
-		table, err := o.hubTable(ctx, load, peers, stderr)
+		measure := o.hubTable
+		if load.slow {
+			measure = o.slowTable
+		}
+		table, err := measure(ctx, load, peers, stderr)
 		if err != nil {
 			return "", err
 		}
@@ -158,7 +166,7 @@ func (o *options) hubTable(ctx context.Context, load hubLoad, peers []hubPeer, s
 	header := []string{load.what}
 	for _, bytes := range hubSizes {
 		size := fmt.Sprintf("%d B", bytes)
-		header = append(header, size, "÷ "+hubYardstick, "server's processor time", "clients'")
+		header = append(header, size, "× "+hubYardstick+", rate / processor", "server's processor time", "clients'")
 	}
 	t.header(header...)
 	for i, p := range peers {
@@ -177,16 +185,19 @@ func (o *options) hubTable(ctx context.Context, load hubLoad, peers []hubPeer, s
 
 // hubCells are those of one peer and size.
 func hubCells(paces, yardstick []hubPace) []string {
-	var rates, ratios, servers, clients []float64
+	var rates, ratios, thrifts, servers, clients []float64
 	for i, p := range paces {
 		rates, servers, clients = append(rates, p.rate), append(servers, p.server), append(clients, p.client)
 		if yardstick != nil {
-			ratios = append(ratios, p.rate/yardstick[i].rate)
+			ratios, thrifts = append(ratios, p.rate/yardstick[i].rate), append(thrifts, yardstick[i].server/p.server)
 		}
 	}
 	ratio, server := absent, absent
 	if ratios != nil {
 		ratio = fmt.Sprintf("%.1f", median(ratios))
+		if m := median(thrifts); !math.IsInf(m, 0) {
+			ratio += fmt.Sprintf(" / %.1f", m)
+		}
 	}
 	if m := median(servers); m > 0 {
 		server = brief(time.Duration(m))

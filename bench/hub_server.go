@@ -36,22 +36,29 @@ func hubStarts() map[string]hubStart {
 		"go-stomp": startGoStomp,
 		"nats":     startNATS,
 
-		"polyport-stomp":       startPolyport("stomp", broker.DropOldest),
-		"polyport-amqp":        startPolyport("amqp", broker.DropOldest),
-		"polyport-drop-oldest": startPolyport("stomp", broker.DropOldest),
-		"polyport-block":       startPolyport("stomp", broker.Block),
-		"polyport-disconnect":  startPolyport("stomp", broker.Disconnect),
+		"polyport-stomp":       startPolyport("stomp", nil),
+		"polyport-amqp":        startPolyport("amqp", nil),
+		"polyport-drop-oldest": startPolyport("stomp", &broker.Options{Slow: broker.DropOldest}),
+		"polyport-block":       startPolyport("stomp", &broker.Options{Slow: broker.Block}),
+		"polyport-disconnect":  startPolyport("stomp", &broker.Options{Slow: broker.Disconnect}),
 	}
 }
 
 // hub is our own, if that is what this process is.
 var hub *broker.Hub
 
-// startPolyport serves a hub by a wire.
-func startPolyport(wire string, slow broker.Policy) hubStart {
+// startPolyport serves a hub by a wire. With options it keeps little for each
+// subscriber, so that one that does not read is soon at its bound.
+func startPolyport(wire string, o *broker.Options) hubStart {
 	return func(ctx context.Context) (string, error) {
-		hub = broker.New(&broker.Options{Slow: slow})
-		l, err := transport.Listen(ctx, wire+"://127.0.0.1:0", &transport.ListenOptions{Broker: hub})
+		listen := &transport.ListenOptions{}
+		if o != nil {
+			o.SubscriberBytes, o.SendWait = slowBound, patience
+			listen.SendBuffer = slowBound
+		}
+		hub = broker.New(o)
+		listen.Broker = hub
+		l, err := transport.Listen(ctx, wire+"://127.0.0.1:0", listen)
 		if err != nil {
 			return "", err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -20,6 +21,8 @@ const (
 	slowReaders = 20
 	slowEvery   = time.Millisecond
 	slowSize    = 4096
+	// slowBound is what our servers keep for a subscriber, in the hub and in the wire.
+	slowBound = 256 << 10
 	// slowStamp is how many digits of a message's body say when it was due.
 	slowStamp = 20
 	// slowReceive is the receive buffer of the one that does not read.
@@ -41,9 +44,9 @@ type slowRun struct {
 
 // slowTable measures how late messages are, and how much later when one
 // subscriber stops reading.
-func (o *options) slowTable(ctx context.Context) (string, error) {
+func (o *options) slowTable(ctx context.Context, load hubLoad, _ []hubPeer, stderr io.Writer) (string, error) {
 	var t table
-	t.header(fmt.Sprintf("%d subscribers, %d B every %v", slowReaders, slowSize, slowEvery), "p99 late", "p99 beside one that stops reading", "÷",
+	t.header(fmt.Sprintf("%s; %d others, %d B every %v", load.what, slowReaders, slowSize, slowEvery), "p99 late", "p99 beside one that stops reading", "÷",
 		"lost by others", "dropped for it", "it was ended", "refused to the sender", "heap grew")
 	for _, server := range slowServers() {
 		var alone, beside, ratios, grown []float64
@@ -56,6 +59,7 @@ func (o *options) slowTable(ctx context.Context) (string, error) {
 			alone, beside = append(alone, float64(r.alone)), append(beside, float64(r.beside))
 			ratios, grown = append(ratios, float64(r.beside)/float64(r.alone)), append(grown, float64(r.grown))
 			last = r
+			fmt.Fprintf(stderr, "%s, %s: %v, %v\n", load.name, server, r.alone, r.beside)
 		}
 		effect := func(n uint64) string {
 			if server == hubYardstick {
@@ -63,7 +67,11 @@ func (o *options) slowTable(ctx context.Context) (string, error) {
 			}
 			return strconv.FormatUint(n, 10)
 		}
-		t.row(server, brief(time.Duration(median(alone))), brief(time.Duration(median(beside))), fmt.Sprintf("%.2f", median(ratios)),
+		late, ratio := brief(time.Duration(median(beside))), fmt.Sprintf("%.2f", median(ratios))
+		if median(beside) == 0 {
+			late, ratio = "nothing comes", absent
+		}
+		t.row(server, brief(time.Duration(median(alone))), late, ratio,
 			strconv.FormatInt(last.lost, 10), effect(last.usage.dropped), effect(last.usage.ended), effect(last.usage.refused),
 			fmt.Sprintf("%.0f KiB", median(grown)/1024))
 	}
@@ -90,15 +98,14 @@ func (o *options) runSlow(ctx context.Context, name string) (run slowRun, err er
 			}
 		})
 	}
-	nc, err := stompWire{}.connect(ctx, at.address)
-	if err != nil {
+	if err := lags.connect(ctx, at); err != nil {
 		return run, err
 	}
-	defer func() { _ = nc.Close() }()
+	defer func() { _ = lags.nc.Close() }()
 	if err := wait(ctx, 100*time.Millisecond); err != nil { // until all have subscribed
 		return run, context.Cause(ctx)
 	}
-	if err := lags.publish(ctx, nc, at, o.time/4); err != nil {
+	if err := lags.publish(ctx, at, o.time/4); err != nil {
 		return run, err
 	}
 	lags.take()
@@ -106,7 +113,7 @@ func (o *options) runSlow(ctx context.Context, name string) (run slowRun, err er
 	if err != nil {
 		return run, err
 	}
-	if err := lags.publish(ctx, nc, at, o.time); err != nil {
+	if err := lags.publish(ctx, at, o.time); err != nil {
 		return run, err
 	}
 	run.alone, _ = lags.take()
@@ -116,11 +123,11 @@ func (o *options) runSlow(ctx context.Context, name string) (run slowRun, err er
 	}
 	defer func() { _ = still.Close() }()
 	// It fills what the system has between the two, before time is taken.
-	if err := lags.publish(ctx, nc, at, o.time); err != nil {
+	if err := lags.publish(ctx, at, 2*o.time); err != nil {
 		return run, err
 	}
 	lags.take()
-	if err := lags.publish(ctx, nc, at, o.time); err != nil {
+	if err := lags.publish(ctx, at, o.time); err != nil {
 		return run, err
 	}
 	run.beside, run.lost = lags.take()
@@ -149,6 +156,7 @@ func stopReading(ctx context.Context, at hubPlace) (net.Conn, error) {
 // lags are how late messages were when they came.
 type lags struct {
 	epoch time.Time
+	nc    net.Conn // the publisher's
 	sent  atomic.Int64
 
 	mu  sync.Mutex
@@ -187,9 +195,19 @@ func (l *lags) read(ctx context.Context, at hubPlace) error {
 	}
 }
 
+// connect makes a connection for the publisher, in the place of the one it had.
+func (l *lags) connect(ctx context.Context, at hubPlace) (err error) {
+	if l.nc != nil {
+		_ = l.nc.Close()
+	}
+	l.nc, err = stompWire{}.connect(ctx, at.address)
+	return err
+}
+
 // publish sends for d, and waits a little for what is under way. A message that is
 // sent late counts from when it was due.
-func (l *lags) publish(ctx context.Context, nc net.Conn, at hubPlace, d time.Duration) error {
+// STOMP refuses by ending the connection: then it makes another.
+func (l *lags) publish(ctx context.Context, at hubPlace, d time.Duration) error {
 	pad := strings.Repeat("x", slowSize-slowStamp)
 	start := time.Since(l.epoch)
 	for i := range int(d / slowEvery) {
@@ -199,12 +217,12 @@ func (l *lags) publish(ctx context.Context, nc net.Conn, at hubPlace, d time.Dur
 				return context.Cause(ctx)
 			}
 		}
-		if err := nc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
+		_ = l.nc.SetWriteDeadline(time.Now().Add(patience))
 		f := fmt.Appendf(nil, "SEND\ndestination:%s\ncontent-length:%d\n\n%0*d%s\x00", at.stomp(), slowSize, slowStamp, int64(due), pad)
-		if _, err := nc.Write(f); err != nil {
-			return fmt.Errorf("publisher: %w", err)
+		if _, err := l.nc.Write(f); err != nil {
+			if err := l.connect(ctx, at); err != nil {
+				return fmt.Errorf("publisher: %w", err)
+			}
 		}
 		l.sent.Add(1)
 	}

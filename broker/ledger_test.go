@@ -37,7 +37,7 @@ const (
 func TestLedger(t *testing.T) {
 	n, life := 20_000, int64(25_000)
 	if os.Getenv("POLYPORT_LONG") == "1" {
-		n, life = 1_000_000, 300_000
+		n, life = 1_000_000, 60_000
 	}
 	b := newBooks(t, n, life)
 	start := time.Now()
