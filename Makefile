@@ -69,6 +69,10 @@ bench-zmq: ## Compare the bare ZeroMQ wire with libzmq, in C (3 min); renews doc
 bench-legacy: ## Compare JSON-RPC with XML-RPC, in size, time and calls a second (2 min); renews docs/bench.md
 	cd bench && go run . -legacy -time 1s -doc ../docs/bench.md
 
+.PHONY: bench-hub
+bench-hub: ## Compare the broker with go-stomp's server, NATS and RabbitMQ (5 min); renews docs/bench.md
+	test/with-brokers go -C bench run . -hub -time 1s -doc ../docs/bench.md
+
 .PHONY: microbench
 microbench: ## Run the Go benchmarks that match BENCH (.), COUNT times
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...

@@ -6,6 +6,7 @@
 //	go run . -peers raw-json,polyport-stomp -workloads Callers64 -rounds 3
 //	go run . -zmq -time 1s
 //	go run . -legacy -time 1s
+//	go run . -hub -time 1s
 //	go run . -peers polyport-stomp -workloads Echo16KiB -time 5s -rounds 1 -cpuprofile cpu.out
 //
 // docs/bench.md says how it is measured and how to read it. The program runs
@@ -26,6 +27,13 @@ import (
 )
 
 func main() {
+	if name := os.Getenv(hubServerEnv); name != "" {
+		if err := beHubServer(name, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -42,6 +50,9 @@ type options struct {
 	brokers    bool
 	zmq        bool
 	legacy     bool
+	hub        bool
+	hubPeers   []hubPeer
+	hubLoads   []hubLoad
 	doc        string
 	cpuProfile string
 	memProfile string
@@ -76,6 +87,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	set.BoolVar(&o.brokers, "brokers", false, "measure through the brokers of test/with-brokers instead, beside go-stomp and go-amqp alone")
 	set.BoolVar(&o.zmq, "zmq", false, "measure the bare ZeroMQ wire beside libzmq instead, and pools of REQ/REP connections")
 	set.BoolVar(&o.legacy, "legacy", false, "measure JSON-RPC beside XML-RPC instead, over HTTP, in Python, and beside STOMP")
+	set.BoolVar(&o.hub, "hub", false, "measure the broker beside others instead, in fan-out and queues; -peers: "+
+		names(allHubPeers())+"; -workloads: "+names(allHubLoads()))
 	set.StringVar(&o.doc, "doc", "", "put the tables between the markers of this Markdown `file` too")
 	set.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the one peer and workload to `file`")
 	set.StringVar(&o.memProfile, "memprofile", "", "write an allocation profile of the one peer and workload to `file`")
@@ -83,8 +96,13 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	var err1, err2 error
-	o.peers, err1 = choose(allPeers(), *peers)
-	o.workloads, err2 = choose(allWorkloads(), *workloads)
+	if o.hub {
+		o.hubPeers, err1 = choose(allHubPeers(), *peers)
+		o.hubLoads, err2 = choose(allHubLoads(), *workloads)
+	} else {
+		o.peers, err1 = choose(allPeers(), *peers)
+		o.workloads, err2 = choose(allWorkloads(), *workloads)
+	}
 	switch {
 	case err1 != nil || err2 != nil:
 		return nil, errors.Join(err1, err2)
@@ -92,7 +110,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case o.rounds < 1 || o.time <= 0:
 		return nil, errors.New("-rounds and -time must be positive")
-	case o.cpuProfile+o.memProfile != "" && (len(o.peers) != 1 || len(o.workloads) != 1):
+	case o.cpuProfile+o.memProfile != "" && (len(o.peers)+len(o.hubPeers) != 1 || len(o.workloads)+len(o.hubLoads) != 1):
 		return nil, errors.New("a profile is of one peer and one workload: name them with -peers and -workloads")
 	}
 	return o, nil
@@ -155,6 +173,13 @@ func (o *options) bench(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 		return o.write(stdout, text, legacyMark)
+	}
+	if o.hub {
+		text, err := o.benchHub(ctx, stderr)
+		if err != nil {
+			return err
+		}
+		return o.write(stdout, text, hubMark)
 	}
 	stopProfile, err := o.startProfile()
 	if err != nil {

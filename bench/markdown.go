@@ -171,6 +171,7 @@ const (
 	brokersMark = "<!-- bench: written by make bench-brokers -->\n"
 	zmqMark     = "<!-- bench: written by make bench-zmq -->\n"
 	legacyMark  = "<!-- bench: written by make bench-legacy -->\n"
+	hubMark     = "<!-- bench: written by make bench-hub -->\n"
 	endMark     = "<!-- bench: end -->\n"
 )
 

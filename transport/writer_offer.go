@@ -3,7 +3,9 @@ package transport
 // Offer is Append for one who must not wait: it returns false, and does not call
 // enc, if there is no room now or nothing more is taken in. It never waits for the
 // peer, not even for the moment that Append's own write may take, and is not held
-// back by Hold. When there was no room, what OnRoom was given is called later.
+// back by Hold. It never writes itself: who offers a message to many Writers has
+// the next one for each of them before the first is written, so that they leave
+// together. When there was no room, what OnRoom was given is called later.
 func (w *Writer) Offer(size int, enc func([]byte) []byte) bool {
 	need := min(int64(size), w.bound)
 	got := w.room.TryAcquire(need)
@@ -20,17 +22,8 @@ func (w *Writer) Offer(size int, enc func([]byte) []byte) bool {
 		return false
 	}
 	w.gather(need, enc)
-	if w.writing {
-		w.mu.Unlock()
-		return true
-	}
-	w.writing = true
-	if !w.now.able() || !w.resumes || now()-w.last < quiet {
-		w.mu.Unlock()
-		go w.flush()
-		return true
-	}
-	w.writeAtOnce()
+	w.kick()
+	w.mu.Unlock()
 	return true
 }
 
@@ -65,27 +58,5 @@ func (w *Writer) tellRoom() {
 	w.wanted = 0
 	if w.roomy != nil {
 		go w.roomy()
-	}
-}
-
-// writeAtOnce writes what has gathered as far as the peer takes it without being
-// waited for, and leaves the rest to a flusher. It is entered with mu held and
-// writing set, and unlocks mu.
-func (w *Writer) writeAtOnce() {
-	buf, held, seq := w.take()
-	w.mu.Unlock()
-	n, err := w.now.write(buf.bytes)
-	switch {
-	case err != nil:
-		buf.free()
-		_ = w.fail(err)
-		w.room.Release(held)
-	case n < len(buf.bytes):
-		go w.finish(buf, n, held, seq)
-	default:
-		buf.free()
-		if w.wrote(held, seq) {
-			go w.flush()
-		}
 	}
 }

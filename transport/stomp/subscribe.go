@@ -164,8 +164,19 @@ func (c *serverConn) acknowledge(f *frame.Frame, nack error) error {
 		settled = append(settled, c.unsettled.takeOne(d))
 	}
 	c.mu.Unlock()
-	c.release(settled, outcome(f), nack)
+	c.settle(settled, outcome(f), nack)
+	if c.session != nil && c.thirsty(settled[0].sub) {
+		c.roomy()
+	}
 	return nil
+}
+
+// thirsty reports whether it is time to tell the broker of the room that an ACK has
+// made: when half of what a subscription may have unsettled is free, or nothing
+// more has come that could make more. To tell of each costs as much as a delivery.
+func (c *serverConn) thirsty(s *subscription) bool {
+	return len(c.stream.Reader.Buffered()) == 0 ||
+		len(c.unsettledSlots) <= cap(c.unsettledSlots)/2 && len(s.slots) <= cap(s.slots)/2
 }
 
 // outcome is what an ACK or NACK says of a message. As RabbitMQ has it, NACK
@@ -180,9 +191,17 @@ func outcome(f *frame.Frame) transport.Outcome {
 	return transport.Failed
 }
 
-// release gives back the slots of what was settled and tells its senders: a
-// broker the outcome, and others err.
+// release is settle, and tells the broker of the room.
 func (c *serverConn) release(settled []delivery, o transport.Outcome, err error) {
+	c.settle(settled, o, err)
+	if len(settled) > 0 && c.session != nil {
+		c.roomy()
+	}
+}
+
+// settle gives back the slots of what was settled and tells its senders: a broker
+// the outcome, and others err.
+func (c *serverConn) settle(settled []delivery, o transport.Outcome, err error) {
 	for i := range settled {
 		d := &settled[i]
 		<-c.unsettledSlots
@@ -195,9 +214,6 @@ func (c *serverConn) release(settled []delivery, o transport.Outcome, err error)
 		case d.done != nil:
 			d.done(err)
 		}
-	}
-	if len(settled) > 0 && c.session != nil {
-		c.roomy()
 	}
 }
 
