@@ -124,10 +124,6 @@ type clientConn struct {
 	peer   peer
 	to     string // where messages without a destination go
 	buffer int64  // bytes that may wait for one address
-	// inOne is the size from which on a message may not fit one frame. go-amqp
-	// says only in the last frame of a message that it is settled, which RabbitMQ
-	// 4 takes for an error.
-	inOne  int
 	linger time.Duration
 	log    *slog.Logger
 
@@ -174,7 +170,6 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 			Beat: said.idle, PeerBeat: max(0, o.Heartbeat), Addressed: true, Headers: true,
 		},
 	}
-	c.inOne = said.frameMax - framing
 	switch {
 	case o.Heartbeat < 0:
 		c.info.Beat = 0 // they are sent all the same, if the peer insists

@@ -3,7 +3,6 @@ package amqp
 import (
 	"cmp"
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -36,25 +35,36 @@ type outlet struct {
 	used    time.Time   // when the queue was last empty
 	limit   uint64      // bytes that the peer takes in a message, or 0
 
+	spout *spout // nil while there is no link
+
 	// The following belong to run.
-	seat    *seat
-	sender  *goamqp.Sender
-	last    time.Time // when the link has taken a message
-	settles bool      // the peer takes messages that are settled when sent
-	burst   burst
+	seat   *seat
+	sender *goamqp.Sender
 }
 
-// A letter is what waits in an outlet: a message, or a mark.
+// A letter is what an outlet sends: a message, or a mark.
 type letter struct {
-	msg    *goamqp.Message
-	need   int64
-	size   int         // in bytes, about
-	done   func(error) // of SendConfirmed, or nil
-	passed func()      // of a mark: all before it is sent; protected by the outlet's mu
-	since  time.Time   // of a mark that may become overdue
-	probe  bool        // a mark: look whether there is a link
-	waits  bool        // its Send waits for the link; protected by the outlet's mu
-	err    error       // for that Send; likewise
+	m           *transport.Message // until the payload is made of it
+	to, subject string             // of the message, in place of its own
+	payload     []byte             // what is left to be written of the message
+	begun       bool               // the peer has got some of it
+	whole       bool               // it has got all
+	need        int64              // room
+	size        int                // of the message, at most, in bytes
+	done        func(error)        // of SendConfirmed, or nil
+	passed      func()             // of a mark: all before it is sent; protected by the outlet's mu
+	since       time.Time          // of a mark that may become overdue
+	probe       bool               // a mark: look whether there is a link
+	waits       bool               // its Send waits for the link; protected by the outlet's mu
+	err         error              // for that Send; likewise
+}
+
+// keep makes a letter of its own of one that shares the message of who sends it.
+func (l *letter) keep() {
+	if l.m != nil {
+		l.payload = appendMessage(make([]byte, 0, l.size), l.m, l.to, l.subject)
+		l.m = nil
+	}
 }
 
 // idle reports whether nothing waits, and since when.
@@ -85,13 +95,18 @@ func (o *outlet) signal() {
 	}
 }
 
-// put waits for room and, at first, for the link.
+// put sends a letter, or has it wait in the queue for the peer. It waits for room
+// there itself and, at first, for the link.
 func (o *outlet) put(ctx context.Context, l *letter) error {
+	if done, err := o.sendNow(l); done {
+		return err
+	}
+	l.keep()
 	if err := o.wait(ctx, l.need); err != nil {
 		return err
 	}
 	o.mu.Lock()
-	if err := cmp.Or(o.err, o.tooLarge(l)); err != nil {
+	if err := cmp.Or(o.err, o.refuses(l)); err != nil {
 		o.mu.Unlock()
 		o.room.Release(l.need)
 		return err
@@ -118,11 +133,41 @@ func (o *outlet) put(ctx context.Context, l *letter) error {
 	return l.err
 }
 
-// tooLarge reports whether the peer has said that it takes no such message. It
+// sendNow sends a letter on the goroutine of who sends it, if nothing waits and
+// the peer takes it at once: a hop less, and no copy.
+func (o *outlet) sendNow(l *letter) (done bool, err error) {
+	o.mu.Lock()
+	s := o.spout
+	if s == nil || len(o.queue) > 0 || o.working || o.err != nil || l.size > s.largest || o.refuses(l) != nil {
+		o.mu.Unlock()
+		return false, nil
+	}
+	o.used = time.Now()
+	o.mu.Unlock()
+	err = s.write(unwilling, l)
+	switch {
+	case err == nil || isFull(err):
+		return l.whole, nil
+	case l.whole && l.done != nil: // which is told
+		return true, nil
+	case l.whole:
+		return true, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err))
+	}
+	return true, o.c.opError("send", cmp.Or(context.Cause(o.c.ctx), err))
+}
+
+// refuses returns why the peer takes no such letter, as far as it has said. It
 // needs mu.
-func (o *outlet) tooLarge(l *letter) error {
-	if n := len(l.msg.Data[0]); o.limit > 0 && uint64(n) > o.limit {
-		return tooLarge("the body has %d bytes, the peer's limit is %d", n, o.limit)
+func (o *outlet) refuses(l *letter) error {
+	if l.done != nil && o.spout != nil && o.spout.settles() {
+		return transport.WithReason(transport.ErrUnsupported, "the peer takes settled messages, which are not confirmed")
+	}
+	if o.limit == 0 || uint64(l.size) <= o.limit {
+		return nil
+	}
+	l.keep()
+	if n := len(l.payload); uint64(n) > o.limit {
+		return tooLarge("the message has %d bytes, the peer's limit is %d", n, o.limit)
 	}
 	return nil
 }
@@ -185,29 +230,18 @@ func (o *outlet) run() {
 
 // next waits for a letter. There is none any more if it returns nil.
 func (o *outlet) next() *letter {
-	for joined := true; o.c.ctx.Err() == nil; {
+	for o.c.ctx.Err() == nil {
 		o.mu.Lock()
 		if o.working = len(o.queue) > 0; o.working {
 			l := o.queue[0]
 			o.queue[0] = nil
 			o.queue = o.queue[1:]
-			more := len(o.queue) > 0
 			o.mu.Unlock()
-			if more {
-				o.burst.hold()
-			}
 			return l
-		}
-		if joined {
-			o.mu.Unlock()
-			runtime.Gosched() // let those who are about to send join
-			joined = false
-			continue
 		}
 		o.queue, o.used = nil, time.Now()
 		sealed := o.err != nil
 		o.mu.Unlock()
-		o.burst.release()
 		if sealed {
 			return nil
 		}
@@ -215,7 +249,6 @@ func (o *outlet) next() *letter {
 		case <-o.wake:
 		case <-o.c.ctx.Done():
 		}
-		runtime.Gosched() // likewise
 	}
 	return nil
 }
@@ -227,7 +260,7 @@ func (o *outlet) deliver(l *letter) error {
 	case l.probe:
 		o.probe()
 		return nil
-	case l.msg == nil:
+	case l.payload == nil:
 		o.pass(l)
 		return nil
 	}
@@ -239,15 +272,18 @@ func (o *outlet) deliver(l *letter) error {
 			return err
 		}
 	}
-	err := o.transfer(l)
+	o.mu.Lock()
+	err := o.refuses(l)
+	o.mu.Unlock()
+	if err == nil {
+		err = o.spout.deliver(o.c.ctx, l)
+	}
 	switch {
 	case err == nil:
-		o.last = time.Now()
-	case isOwn(err):
-		o.fail(l, o.c.opError("send", linkErr(err)))
-	default:
-		o.last = time.Time{} // look whether there is a link before the next
-		o.fail(l, o.c.lost(cmp.Or(context.Cause(o.c.ctx), linkErr(err))))
+	case !l.begun:
+		o.fail(l, o.c.opError("send", cmp.Or(context.Cause(o.c.ctx), err)))
+	case l.done == nil: // else the spout tells
+		o.fail(l, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err)))
 	}
 	return nil
 }
@@ -301,7 +337,7 @@ func (o *outlet) end(err error) {
 	o.mu.Unlock()
 	o.refuse()
 	for _, l := range left {
-		if l.msg == nil {
+		if l.payload == nil {
 			o.pass(l)
 			continue
 		}
@@ -313,7 +349,6 @@ func (o *outlet) end(err error) {
 	default:
 		close(o.up)
 	}
-	o.burst.release()
 	o.detach()
 	close(o.gone)
 }
