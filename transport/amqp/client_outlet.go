@@ -3,6 +3,7 @@ package amqp
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type outlet struct {
 	over    bool        // nobody looks at the queue any more
 	overdue *time.Timer // runs, if it is not nil, while acceptances wait
 	err     error       // why nothing more is taken in
-	used    time.Time   // when the queue was last empty
+	used    time.Time   // when a message was last sent
 	limit   uint64      // bytes that the peer takes in a message, or 0
 
 	spout *spout // nil while there is no link
@@ -40,7 +41,13 @@ type outlet struct {
 	// The following belong to run.
 	seat   *seat
 	sender *goamqp.Sender
+	holds  bool // what is written gathers below
 }
+
+// alone is how long nobody must have sent by an outlet for the next to do so by
+// itself: less than a round trip takes, and more than passes between messages
+// that can leave together.
+const alone = 30 * time.Microsecond
 
 // A letter is what an outlet sends: a message, or a mark.
 type letter struct {
@@ -133,16 +140,16 @@ func (o *outlet) put(ctx context.Context, l *letter) error {
 	return l.err
 }
 
-// sendNow sends a letter on the goroutine of who sends it, if nothing waits and
+// sendNow sends a letter on the goroutine of who sends it, if that is alone and
 // the peer takes it at once: a hop less, and no copy.
 func (o *outlet) sendNow(l *letter) (done bool, err error) {
 	o.mu.Lock()
-	s := o.spout
-	if s == nil || len(o.queue) > 0 || o.working || o.err != nil || l.size > s.largest || o.refuses(l) != nil {
+	s, now := o.spout, time.Now()
+	if s == nil || len(o.queue) > 0 || o.working || now.Sub(o.used) < alone || o.err != nil || l.size > s.largest || o.refuses(l) != nil {
 		o.mu.Unlock()
 		return false, nil
 	}
-	o.used = time.Now()
+	o.used = now
 	o.mu.Unlock()
 	err = s.write(unwilling, l)
 	switch {
@@ -230,18 +237,29 @@ func (o *outlet) run() {
 
 // next waits for a letter. There is none any more if it returns nil.
 func (o *outlet) next() *letter {
-	for o.c.ctx.Err() == nil {
+	for joined := true; o.c.ctx.Err() == nil; {
 		o.mu.Lock()
 		if o.working = len(o.queue) > 0; o.working {
 			l := o.queue[0]
 			o.queue[0] = nil
 			o.queue = o.queue[1:]
+			more := len(o.queue) > 0
 			o.mu.Unlock()
+			if more {
+				o.hold()
+			}
 			return l
+		}
+		if joined {
+			o.mu.Unlock()
+			runtime.Gosched() // let those who are about to send join
+			joined = false
+			continue
 		}
 		o.queue, o.used = nil, time.Now()
 		sealed := o.err != nil
 		o.mu.Unlock()
+		o.release()
 		if sealed {
 			return nil
 		}
@@ -249,8 +267,26 @@ func (o *outlet) next() *letter {
 		case <-o.wake:
 		case <-o.c.ctx.Done():
 		}
+		runtime.Gosched() // likewise
 	}
 	return nil
+}
+
+// hold has what is written gather, until release, so that messages that wait one
+// behind the other leave together.
+func (o *outlet) hold() {
+	if !o.holds {
+		o.holds = true
+		o.c.guard.stream.Hold()
+	}
+}
+
+// release writes what has gathered.
+func (o *outlet) release() {
+	if o.holds {
+		o.holds = false
+		o.c.guard.stream.Release()
+	}
 }
 
 // deliver sends one letter. It returns an error if there is no link any more
@@ -276,7 +312,7 @@ func (o *outlet) deliver(l *letter) error {
 	err := o.refuses(l)
 	o.mu.Unlock()
 	if err == nil {
-		err = o.spout.deliver(o.c.ctx, l)
+		err = o.transfer(l)
 	}
 	switch {
 	case err == nil:
@@ -286,6 +322,19 @@ func (o *outlet) deliver(l *letter) error {
 		o.fail(l, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err)))
 	}
 	return nil
+}
+
+// transfer writes a letter, as the peer takes it.
+func (o *outlet) transfer(l *letter) error {
+	for {
+		if err := o.spout.write(o.c.ctx, l); err != nil || l.whole {
+			return err
+		}
+		o.release() // the peer may have to see it first
+		if err := o.spout.wait(o.c.ctx, l); err != nil {
+			return err
+		}
+	}
 }
 
 // mark puts a letter that is no message.

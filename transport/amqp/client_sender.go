@@ -83,6 +83,7 @@ func (o *outlet) open(ctx context.Context) error {
 // looked at when a session ends before its links; RabbitMQ 3 never answers the
 // end of a link alone.
 func (o *outlet) detach() {
+	o.release()
 	if o.seat == nil {
 		return
 	}

@@ -104,18 +104,6 @@ func (s *spout) append(dst []byte, l *letter) []byte {
 	return dst
 }
 
-// deliver writes all of l, as the peer takes it.
-func (s *spout) deliver(ctx context.Context, l *letter) error {
-	for {
-		if err := s.write(ctx, l); err != nil || l.whole {
-			return err
-		}
-		if err := s.wait(ctx, l); err != nil {
-			return err
-		}
-	}
-}
-
 // wait waits until the peer takes some of l.
 func (s *spout) wait(ctx context.Context, l *letter) error {
 	for {
