@@ -114,9 +114,9 @@ func destinationOf(u *url.URL) string {
 }
 
 // clientConn is the end that dialed. Each address to send to has an outlet, each
-// subscription an inlet, and each of these a goroutine of its own between
-// go-amqp, whose calls may wait for the peer as long as it likes, and our
-// callers, who wait no longer than they want.
+// subscription an inlet, and each of these a goroutine of its own between the
+// peer, who may keep us waiting as long as it likes, and our callers, who wait no
+// longer than they want.
 type clientConn struct {
 	guard  *guard
 	conn   *goamqp.Conn

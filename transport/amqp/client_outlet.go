@@ -14,8 +14,8 @@ import (
 )
 
 // An outlet sends to one address, by a link in a session of its own. Messages
-// wait in its bounded queue, for the link, its credit and the session's window;
-// go-amqp never sees the context of who sends.
+// that the peer does not take at once wait in its bounded queue, for the link, its
+// credit and the session's window. go-amqp never sees the context of who sends.
 type outlet struct {
 	c      *clientConn
 	target string // the link's address; "" takes messages to any
@@ -143,14 +143,10 @@ func (o *outlet) put(ctx context.Context, l *letter) error {
 // sendNow sends a letter on the goroutine of who sends it, if that is alone and
 // the peer takes it at once: a hop less, and no copy.
 func (o *outlet) sendNow(l *letter) (done bool, err error) {
-	o.mu.Lock()
-	s, now := o.spout, time.Now()
-	if s == nil || len(o.queue) > 0 || o.working || now.Sub(o.used) < alone || o.err != nil || l.size > s.largest || o.refuses(l) != nil {
-		o.mu.Unlock()
+	s := o.lone(l)
+	if s == nil {
 		return false, nil
 	}
-	o.used = now
-	o.mu.Unlock()
 	err = s.write(unwilling, l)
 	switch {
 	case err == nil || isFull(err):
@@ -161,6 +157,21 @@ func (o *outlet) sendNow(l *letter) (done bool, err error) {
 		return true, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err))
 	}
 	return true, o.c.opError("send", cmp.Or(context.Cause(o.c.ctx), err))
+}
+
+// lone returns the link to send a letter by at once, or nil if it has to wait.
+func (o *outlet) lone(l *letter) *spout {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s, now := o.spout, time.Now()
+	switch {
+	case s == nil || o.err != nil || len(o.queue) > 0 || o.working || now.Sub(o.used) < alone:
+		return nil
+	case l.size > s.largest || o.refuses(l) != nil:
+		return nil
+	}
+	o.used = now
+	return s
 }
 
 // refuses returns why the peer takes no such letter, as far as it has said. It

@@ -66,8 +66,8 @@ func (o *outlet) open(ctx context.Context) error {
 		if err == nil {
 			o.seat, o.sender = s, sender
 			o.mu.Lock()
-			defer o.mu.Unlock()
 			o.spout, o.limit = spout, sender.MaxMessageSize()
+			o.mu.Unlock()
 			return nil
 		}
 		o.c.guard.spouts.forget(opts.Name)

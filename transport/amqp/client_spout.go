@@ -88,9 +88,10 @@ func (s *spout) append(dst []byte, l *letter) []byte {
 			s.waiting[t.ID] = l.done
 		}
 	}
-	for at := 0; s.window > 0 && !l.whole; first = false {
+	for ; s.window > 0 && !l.whole; first = false {
 		n := min(len(l.payload), s.largest)
 		t.More = n < len(l.payload)
+		var at int
 		dst, at = frames.BeginTransfer(dst, s.channel, &t, first)
 		if l.m != nil {
 			dst = appendMessage(dst, l.m, l.to, l.subject)
