@@ -114,9 +114,9 @@ func destinationOf(u *url.URL) string {
 }
 
 // clientConn is the end that dialed. Each address to send to has an outlet, each
-// subscription an inlet, and each of these a goroutine of its own between
-// go-amqp, whose calls may wait for the peer as long as it likes, and our
-// callers, who wait no longer than they want.
+// subscription an inlet, and each of these a goroutine of its own between the
+// peer, who may keep us waiting as long as it likes, and our callers, who wait no
+// longer than they want.
 type clientConn struct {
 	guard  *guard
 	conn   *goamqp.Conn
@@ -124,10 +124,6 @@ type clientConn struct {
 	peer   peer
 	to     string // where messages without a destination go
 	buffer int64  // bytes that may wait for one address
-	// inOne is the size from which on a message may not fit one frame. go-amqp
-	// says only in the last frame of a message that it is settled, which RabbitMQ
-	// 4 takes for an error.
-	inOne  int
 	linger time.Duration
 	log    *slog.Logger
 
@@ -174,7 +170,6 @@ func newClientConn(nc net.Conn, u *url.URL, o *transport.DialOptions, g *guard, 
 			Beat: said.idle, PeerBeat: max(0, o.Heartbeat), Addressed: true, Headers: true,
 		},
 	}
-	c.inOne = said.frameMax - framing
 	switch {
 	case o.Heartbeat < 0:
 		c.info.Beat = 0 // they are sent all the same, if the peer insists

@@ -1,20 +1,14 @@
 package amqp
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 
-	goamqp "github.com/Azure/go-amqp"
-
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/amqp/internal/sections"
 )
 
-// framing is what a message in a frame takes up at most besides its body and
-// the texts of its fields.
-const framing = 512
-
-// check reports why m cannot be said, and how long it is about.
+// check reports why m cannot be said, and how long it is at most.
 func check(m *transport.Message, l *transport.Limits) (size int, err error) {
 	if len(m.Body) > l.Message {
 		return 0, tooLarge("the body has %d bytes, the limit is %d", len(m.Body), l.Message)
@@ -42,6 +36,7 @@ func check(m *transport.Message, l *transport.Limits) (size int, err error) {
 		}
 		size += len(h.Name) + len(h.Value) + 10
 	}
+	size += len(m.ID.Bytes()) + len(m.CorrelationID.Bytes())
 	if size > l.HeaderBytes || len(m.Headers) > l.Headers {
 		return 0, tooLarge("the header fields are over the limit of %d in %d bytes", l.Headers, l.HeaderBytes)
 	}
@@ -56,58 +51,12 @@ func idText(id transport.ID) string {
 	return ""
 }
 
-// A draft is go-amqp's message with all that it points to, in one piece of memory.
-type draft struct {
-	message                         goamqp.Message
-	header                          goamqp.MessageHeader
-	properties                      goamqp.MessageProperties
-	data                            [1][]byte
-	to, replyTo, subject, mediaType string
-}
-
-// encode makes go-amqp's message of m, for to, with a subject. It shares nothing with m. Of
-// headers with the same name only the first can be said, for they are a map.
-func encode(m *transport.Message, to, subject string) *goamqp.Message {
-	d := &draft{to: to, replyTo: m.ReplyTo, subject: subject, mediaType: m.ContentType}
-	d.header = goamqp.MessageHeader{Durable: m.Durable, Priority: 4} // without one RabbitMQ 4 takes it for durable
-	d.properties = goamqp.MessageProperties{
-		MessageID: anyID(m.ID), CorrelationID: anyID(m.CorrelationID),
-		To: optional(&d.to), ReplyTo: optional(&d.replyTo), Subject: optional(&d.subject), ContentType: optional(&d.mediaType),
-	}
-	if !m.Expires.IsZero() {
-		at := m.Expires
-		d.properties.AbsoluteExpiryTime = &at
-	}
-	d.data[0] = append(make([]byte, 0, len(m.Body)), m.Body...)
-	d.message = goamqp.Message{Header: &d.header, Properties: &d.properties, Data: d.data[:]}
-	if len(m.Headers) > 0 {
-		d.message.ApplicationProperties = make(map[string]any, len(m.Headers))
-		for _, h := range slices.Backward(m.Headers) {
-			d.message.ApplicationProperties[h.Name] = h.Value
-		}
-	}
-	return &d.message
-}
-
-// optional returns s, or nil if there is nothing to say.
-func optional(s *string) *string {
-	if *s == "" {
-		return nil
-	}
-	return s
-}
-
-// anyID is an ID as go-amqp has it.
-func anyID(id transport.ID) any {
-	switch id.Kind() {
-	case transport.IDText:
-		return id.String()
-	case transport.IDNumber:
-		return id.Number()
-	case transport.IDUUID:
-		return goamqp.UUID(id.Bytes())
-	case transport.IDBinary:
-		return id.Bytes()
-	}
-	return nil
+// appendMessage appends the sections of m (part 3, section 3.2), for to, with a
+// subject. Of headers with the same name only the first can be said, for they are
+// a map. There is always a header section: without one RabbitMQ 4 takes a message
+// for durable.
+func appendMessage(dst []byte, m *transport.Message, to, subject string) []byte {
+	dst = sections.AppendHeader(dst, m.Durable)
+	dst = sections.AppendProperties(dst, m, to, subject)
+	return sections.AppendBody(sections.AppendHeaders(dst, m.Headers), m.Body)
 }

@@ -8,6 +8,7 @@ import (
 	goamqp "github.com/Azure/go-amqp"
 
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/amqp/internal/frames"
 )
 
 // conditionError makes an error of a condition (part 2, section 2.8.15) and its
@@ -24,11 +25,15 @@ func conditionError(condition, description string) error {
 	case goamqp.ErrCondDecodeError, goamqp.ErrCondFramingError:
 		kind = transport.ErrProtocol
 	}
-	text := condition
-	if description != "" {
-		text += ": " + description
+	return transport.WithReason(kind, cmp.Or(phrase(condition, description), "the peer gave no reason"))
+}
+
+// phrase puts a condition and its description together.
+func phrase(condition, description string) string {
+	if description == "" {
+		return condition
 	}
-	return transport.WithReason(kind, cmp.Or(text, "the peer gave no reason"))
+	return condition + ": " + description
 }
 
 // linkErr says in our words why a link, a session or an attempt to get one has
@@ -52,7 +57,7 @@ func isLoss(err error) bool {
 	return errors.As(err, &link) || errors.As(err, &session) || errors.As(err, &conn)
 }
 
-// isOwn reports whether go-amqp refused to send, without a word from the peer.
+// isOwn reports whether go-amqp refused by itself, without a word from the peer.
 func isOwn(err error) bool {
 	_, own := err.(*goamqp.Error) //nolint:errorlint // the peer's come wrapped
 	return own
@@ -64,22 +69,21 @@ func isCondition(err error, c goamqp.ErrCond) bool {
 	return ok && e.Condition == c
 }
 
-// outcomeError is what a confirmation amounts to.
-func outcomeError(s goamqp.DeliveryState) error {
-	switch s := s.(type) {
-	case *goamqp.StateAccepted:
-		return nil
-	case *goamqp.StateRejected:
-		if s.Error == nil {
+// outcomeError is what an outcome amounts to. A peer may settle without saying
+// how.
+func outcomeError(x *frames.Disposition) error {
+	switch x.Outcome {
+	case frames.Rejected:
+		if x.Error == nil {
 			return transport.WithReason(transport.ErrRefused, "the peer rejected the message and gave no reason")
 		}
-		return transport.WithReason(transport.ErrRefused, "the peer rejected the message: "+s.Error.Error())
-	case *goamqp.StateReleased:
+		return transport.WithReason(transport.ErrRefused, "the peer rejected the message: "+phrase(x.Error.Condition, x.Error.Description))
+	case frames.Released:
 		return transport.WithReason(transport.ErrNoRoute, "the peer released the message: nobody is there to take it")
-	case *goamqp.StateModified:
+	case frames.Modified:
 		return transport.WithReason(transport.ErrNoRoute, "the peer has tried to deliver the message and failed")
 	}
-	return transport.WithReason(transport.ErrProtocol, "the peer settled the message without an outcome")
+	return nil
 }
 
 // opError is an error of one operation that sent nothing.

@@ -28,6 +28,7 @@ const (
 // The descriptors of performatives that a guard looks at (part 2, section 2.7).
 const (
 	performOpen        = 0x10
+	performBegin       = 0x11
 	performAttach      = 0x12
 	performFlow        = 0x13
 	performTransfer    = 0x14
@@ -53,6 +54,7 @@ type guard struct {
 	most   int    // bytes of a message
 	host   string // the one that is logged in to
 	hold   *hold
+	spouts spouts
 	// receiving ends when nobody wants messages any more.
 	receiving context.Context
 	// running is set when go-amqp's handshake is over.
@@ -94,7 +96,7 @@ type openFrame struct {
 func newGuard(receiving context.Context, s *transport.Stream, o *transport.DialOptions, host string) *guard {
 	return &guard{
 		stream: s, most: o.Limits.Message + o.Limits.HeaderBytes + slack, host: host, receiving: receiving,
-		hold: newHold(o.SendBuffer), partial: map[linkKey]part{},
+		hold: newHold(o.SendBuffer), spouts: newSpouts(), partial: map[linkKey]part{},
 	}
 }
 
@@ -185,25 +187,34 @@ func (g *guard) frame(b []byte) error {
 	switch c.code {
 	case performOpen:
 		g.opened(c)
+	case performBegin:
+		g.spouts.begun(uint16(channel), c)
 	case performAttach:
+		g.spouts.attached(uint16(channel), c)
 		name, _ := text(c.next())
 		handle, _ := number(c.next())
 		g.hold.attached(linkKey{channel, uint32(handle)}, name)
 	case performFlow:
-		return checkFlow(c)
+		if err := checkFlow(c); err != nil {
+			return err
+		}
+		return g.keep(g.spouts.flowed(uint16(channel), c))
 	case performTransfer:
 		return g.transfer(b, c, payload, channel)
 	case performDisposition:
-		return checkDisposition(c)
+		if err := checkDisposition(c); err != nil {
+			return err
+		}
+		return g.keep(g.spouts.settled(uint16(channel), c))
 	case performDetach:
 		handle, _ := number(c.next())
 		key := linkKey{channel, uint32(handle)}
 		delete(g.partial, key)
 		g.hold.ended(func(k linkKey) bool { return k == key })
 		c.pass(1)
-		g.noticed(c.next())
+		g.ended(channel, false, c.next())
 	case performEnd:
-		g.noticed(c.next())
+		g.ended(channel, true, c.next())
 		for k := range g.partial {
 			if k.channel == channel {
 				delete(g.partial, k)
@@ -221,9 +232,18 @@ func (g *guard) frame(b []byte) error {
 	return nil
 }
 
-// noticed has outlets look whether their links are there, if the peer has ended
-// one because of an error, once go-amqp has taken note of it.
-func (g *guard) noticed(err []byte) {
+// keep keeps a frame from go-amqp that is not for it.
+func (g *guard) keep(ours bool, err error) error {
+	if ours {
+		g.body = nil
+	}
+	return err
+}
+
+// ended ends what the peer has ended, and has outlets look whether their links
+// are there if that was because of an error, once go-amqp has taken note of it.
+func (g *guard) ended(channel uint32, session bool, err []byte) {
+	g.spouts.ended(uint16(channel), session, peerError(err))
 	if f := g.lost.Load(); f != nil && err != nil {
 		time.AfterFunc(5*time.Millisecond, *f)
 	}
@@ -430,6 +450,7 @@ func (g *guard) outgoing(p []byte) (_ []byte, wrote func(), err error) {
 		name, _ := text(c.next())
 		handle, _ := number(c.next())
 		g.hold.attaching(linkKey{channel, uint32(handle)}, name)
+		g.spouts.attaching(linkKey{channel, uint32(handle)}, name)
 		return p, wrote, err
 	case code == performFlow:
 		c, _, err := compositeOf(p[headerSize:])

@@ -14,8 +14,8 @@ import (
 )
 
 // An outlet sends to one address, by a link in a session of its own. Messages
-// wait in its bounded queue, for the link, its credit and the session's window;
-// go-amqp never sees the context of who sends.
+// that the peer does not take at once wait in its bounded queue, for the link, its
+// credit and the session's window. go-amqp never sees the context of who sends.
 type outlet struct {
 	c      *clientConn
 	target string // the link's address; "" takes messages to any
@@ -33,28 +33,45 @@ type outlet struct {
 	over    bool        // nobody looks at the queue any more
 	overdue *time.Timer // runs, if it is not nil, while acceptances wait
 	err     error       // why nothing more is taken in
-	used    time.Time   // when the queue was last empty
+	used    time.Time   // when a message was last sent
 	limit   uint64      // bytes that the peer takes in a message, or 0
 
+	spout *spout // nil while there is no link
+
 	// The following belong to run.
-	seat    *seat
-	sender  *goamqp.Sender
-	last    time.Time // when the link has taken a message
-	settles bool      // the peer takes messages that are settled when sent
-	burst   burst
+	seat   *seat
+	sender *goamqp.Sender
+	holds  bool // what is written gathers below
 }
 
-// A letter is what waits in an outlet: a message, or a mark.
+// alone is how long nobody must have sent by an outlet for the next to do so by
+// itself: less than a round trip takes, and more than passes between messages
+// that can leave together.
+const alone = 30 * time.Microsecond
+
+// A letter is what an outlet sends: a message, or a mark.
 type letter struct {
-	msg    *goamqp.Message
-	need   int64
-	size   int         // in bytes, about
-	done   func(error) // of SendConfirmed, or nil
-	passed func()      // of a mark: all before it is sent; protected by the outlet's mu
-	since  time.Time   // of a mark that may become overdue
-	probe  bool        // a mark: look whether there is a link
-	waits  bool        // its Send waits for the link; protected by the outlet's mu
-	err    error       // for that Send; likewise
+	m           *transport.Message // until the payload is made of it
+	to, subject string             // of the message, in place of its own
+	payload     []byte             // what is left to be written of the message
+	begun       bool               // the peer has got some of it
+	whole       bool               // it has got all
+	need        int64              // room
+	size        int                // of the message, at most, in bytes
+	done        func(error)        // of SendConfirmed, or nil
+	passed      func()             // of a mark: all before it is sent; protected by the outlet's mu
+	since       time.Time          // of a mark that may become overdue
+	probe       bool               // a mark: look whether there is a link
+	waits       bool               // its Send waits for the link; protected by the outlet's mu
+	err         error              // for that Send; likewise
+}
+
+// keep makes a letter of its own of one that shares the message of who sends it.
+func (l *letter) keep() {
+	if l.m != nil {
+		l.payload = appendMessage(make([]byte, 0, l.size), l.m, l.to, l.subject)
+		l.m = nil
+	}
 }
 
 // idle reports whether nothing waits, and since when.
@@ -85,13 +102,18 @@ func (o *outlet) signal() {
 	}
 }
 
-// put waits for room and, at first, for the link.
+// put sends a letter, or has it wait in the queue for the peer. It waits for room
+// there itself and, at first, for the link.
 func (o *outlet) put(ctx context.Context, l *letter) error {
+	if done, err := o.sendNow(l); done {
+		return err
+	}
+	l.keep()
 	if err := o.wait(ctx, l.need); err != nil {
 		return err
 	}
 	o.mu.Lock()
-	if err := cmp.Or(o.err, o.tooLarge(l)); err != nil {
+	if err := cmp.Or(o.err, o.refuses(l)); err != nil {
 		o.mu.Unlock()
 		o.room.Release(l.need)
 		return err
@@ -118,11 +140,52 @@ func (o *outlet) put(ctx context.Context, l *letter) error {
 	return l.err
 }
 
-// tooLarge reports whether the peer has said that it takes no such message. It
+// sendNow sends a letter on the goroutine of who sends it, if that is alone and
+// the peer takes it at once: a hop less, and no copy.
+func (o *outlet) sendNow(l *letter) (done bool, err error) {
+	s := o.lone(l)
+	if s == nil {
+		return false, nil
+	}
+	err = s.write(unwilling, l)
+	switch {
+	case err == nil || isFull(err):
+		return l.whole, nil
+	case l.whole && l.done != nil: // which is told
+		return true, nil
+	case l.whole:
+		return true, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err))
+	}
+	return true, o.c.opError("send", cmp.Or(context.Cause(o.c.ctx), err))
+}
+
+// lone returns the link to send a letter by at once, or nil if it has to wait.
+func (o *outlet) lone(l *letter) *spout {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s, now := o.spout, time.Now()
+	switch {
+	case s == nil || o.err != nil || len(o.queue) > 0 || o.working || now.Sub(o.used) < alone:
+		return nil
+	case l.size > s.largest || o.refuses(l) != nil:
+		return nil
+	}
+	o.used = now
+	return s
+}
+
+// refuses returns why the peer takes no such letter, as far as it has said. It
 // needs mu.
-func (o *outlet) tooLarge(l *letter) error {
-	if n := len(l.msg.Data[0]); o.limit > 0 && uint64(n) > o.limit {
-		return tooLarge("the body has %d bytes, the peer's limit is %d", n, o.limit)
+func (o *outlet) refuses(l *letter) error {
+	if l.done != nil && o.spout != nil && o.spout.settles() {
+		return transport.WithReason(transport.ErrUnsupported, "the peer takes settled messages, which are not confirmed")
+	}
+	if o.limit == 0 || uint64(l.size) <= o.limit {
+		return nil
+	}
+	l.keep()
+	if n := len(l.payload); uint64(n) > o.limit {
+		return tooLarge("the message has %d bytes, the peer's limit is %d", n, o.limit)
 	}
 	return nil
 }
@@ -194,7 +257,7 @@ func (o *outlet) next() *letter {
 			more := len(o.queue) > 0
 			o.mu.Unlock()
 			if more {
-				o.burst.hold()
+				o.hold()
 			}
 			return l
 		}
@@ -207,7 +270,7 @@ func (o *outlet) next() *letter {
 		o.queue, o.used = nil, time.Now()
 		sealed := o.err != nil
 		o.mu.Unlock()
-		o.burst.release()
+		o.release()
 		if sealed {
 			return nil
 		}
@@ -220,6 +283,23 @@ func (o *outlet) next() *letter {
 	return nil
 }
 
+// hold has what is written gather, until release, so that messages that wait one
+// behind the other leave together.
+func (o *outlet) hold() {
+	if !o.holds {
+		o.holds = true
+		o.c.guard.stream.Hold()
+	}
+}
+
+// release writes what has gathered.
+func (o *outlet) release() {
+	if o.holds {
+		o.holds = false
+		o.c.guard.stream.Release()
+	}
+}
+
 // deliver sends one letter. It returns an error if there is no link any more
 // and none can be had.
 func (o *outlet) deliver(l *letter) error {
@@ -227,7 +307,7 @@ func (o *outlet) deliver(l *letter) error {
 	case l.probe:
 		o.probe()
 		return nil
-	case l.msg == nil:
+	case l.payload == nil:
 		o.pass(l)
 		return nil
 	}
@@ -239,17 +319,33 @@ func (o *outlet) deliver(l *letter) error {
 			return err
 		}
 	}
-	err := o.transfer(l)
+	o.mu.Lock()
+	err := o.refuses(l)
+	o.mu.Unlock()
+	if err == nil {
+		err = o.transfer(l)
+	}
 	switch {
 	case err == nil:
-		o.last = time.Now()
-	case isOwn(err):
-		o.fail(l, o.c.opError("send", linkErr(err)))
-	default:
-		o.last = time.Time{} // look whether there is a link before the next
-		o.fail(l, o.c.lost(cmp.Or(context.Cause(o.c.ctx), linkErr(err))))
+	case !l.begun:
+		o.fail(l, o.c.opError("send", cmp.Or(context.Cause(o.c.ctx), err)))
+	case l.done == nil: // else the spout tells
+		o.fail(l, o.c.lost(cmp.Or(context.Cause(o.c.ctx), err)))
 	}
 	return nil
+}
+
+// transfer writes a letter, as the peer takes it.
+func (o *outlet) transfer(l *letter) error {
+	for {
+		if err := o.spout.write(o.c.ctx, l); err != nil || l.whole {
+			return err
+		}
+		o.release() // the peer may have to see it first
+		if err := o.spout.wait(o.c.ctx, l); err != nil {
+			return err
+		}
+	}
 }
 
 // mark puts a letter that is no message.
@@ -301,7 +397,7 @@ func (o *outlet) end(err error) {
 	o.mu.Unlock()
 	o.refuse()
 	for _, l := range left {
-		if l.msg == nil {
+		if l.payload == nil {
 			o.pass(l)
 			continue
 		}
@@ -313,7 +409,6 @@ func (o *outlet) end(err error) {
 	default:
 		close(o.up)
 	}
-	o.burst.release()
 	o.detach()
 	close(o.gone)
 }

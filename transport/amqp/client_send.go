@@ -65,8 +65,7 @@ func (c *clientConn) send(ctx context.Context, m *transport.Message, done func(e
 	}
 	to := cmp.Or(m.To, c.to)
 	r := c.peer.route(to, c.to, m.Subject)
-	msg := encode(m, to, cmp.Or(r.subject, m.Subject))
-	l := &letter{msg: msg, need: min(int64(size), c.buffer), size: size, done: done}
+	l := &letter{m: m, to: to, subject: cmp.Or(r.subject, m.Subject), need: min(int64(size), c.buffer), size: size, done: done}
 	for err = errEvicted; errors.Is(err, errEvicted); {
 		var o *outlet
 		if o, err = c.outlet(r.target); err == nil {
@@ -89,9 +88,8 @@ func (c *clientConn) outlet(target string) (*outlet, error) {
 	o := c.outlets[target]
 	if o == nil {
 		o = &outlet{
-			c: c, target: target, room: semaphore.NewWeighted(c.buffer), settles: true,
+			c: c, target: target, room: semaphore.NewWeighted(c.buffer),
 			wake: make(chan struct{}, 1), up: make(chan struct{}), gone: make(chan struct{}),
-			burst: burst{stream: c.guard.stream},
 		}
 		o.taking, o.refuse = context.WithCancel(c.ctx)
 		c.outlets[target] = o

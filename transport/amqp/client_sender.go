@@ -3,13 +3,12 @@ package amqp
 import (
 	"cmp"
 	"context"
-	"time"
+	"crypto/rand"
 
 	goamqp "github.com/Azure/go-amqp"
-)
 
-// fresh is how long a link that has just taken a message counts as alive.
-const fresh = 20 * time.Millisecond
+	"github.com/polyport/polyport/transport"
+)
 
 // probe has all outlets look whether they have a link.
 func (c *clientConn) probe() {
@@ -23,61 +22,19 @@ func (c *clientConn) probe() {
 func (o *outlet) probe() {
 	if err := o.lost(); err != nil {
 		o.detach()
-		o.c.undelivered(o.target, o.c.lost(linkErr(err)))
+		o.c.undelivered(o.target, o.c.lost(err))
 	}
 }
 
 // alive reports whether there is a link.
-func (o *outlet) alive() bool {
-	return o.sender != nil && (time.Since(o.last) < fresh || o.lost() == nil)
-}
+func (o *outlet) alive() bool { return o.spout != nil && o.spout.lost() == nil }
 
-// lost returns why there is no link any more, or nil. To hand in a delivery tag
-// that is too long sends nothing: it is refused, unless the link has ended,
-// which is told first.
+// lost returns why there is no link any more, or nil.
 func (o *outlet) lost() error {
-	if o.sender == nil {
+	if o.spout == nil {
 		return nil
 	}
-	_, err := o.sender.SendWithReceipt(context.Background(), overlong, nil)
-	if isLoss(err) {
-		return err
-	}
-	return nil
-}
-
-// overlong is a message whose delivery tag is over the limit of 32 bytes.
-var overlong = &goamqp.Message{DeliveryTag: make([]byte, 33)}
-
-// transfer hands a letter to go-amqp, and returns when it is written.
-func (o *outlet) transfer(l *letter) error {
-	if l.done == nil && o.settles && l.size < o.c.inOne {
-		err := o.sender.Send(context.Background(), l.msg, &goamqp.SendOptions{Settled: true})
-		if err == nil || isLoss(err) || isOwn(err) {
-			return err
-		}
-		o.settles = false // nothing was sent: the link is for unsettled messages only
-	}
-	receipt, err := o.sender.SendWithReceipt(context.Background(), l.msg, nil)
-	if err == nil && l.done != nil {
-		o.c.pumps.Go(func() { l.done(o.c.outcome(receipt)) })
-	}
-	return err
-}
-
-// outcome waits for the outcome of a message.
-func (c *clientConn) outcome(r goamqp.SendReceipt) error {
-	state, err := r.Wait(c.ctx)
-	switch {
-	case err != nil:
-		return c.lost(cmp.Or(context.Cause(c.ctx), linkErr(err)))
-	case state == nil: // the peer settled without saying how
-		return nil
-	}
-	if err := outcomeError(state); err != nil {
-		return c.opError("send", err)
-	}
-	return nil
+	return o.spout.lost()
 }
 
 // attach gets a link in a session of its own.
@@ -85,10 +42,6 @@ func (o *outlet) attach() error {
 	if err := o.c.patiently(context.Background(), o.open); err != nil {
 		return linkErr(err)
 	}
-	o.settles, o.last = true, time.Now()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.limit = o.sender.MaxMessageSize()
 	return nil
 }
 
@@ -100,18 +53,24 @@ func (o *outlet) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var opts goamqp.SenderOptions
+		opts := goamqp.SenderOptions{Name: rand.Text()}
 		if durable {
 			opts.TargetDurability = goamqp.DurabilityConfiguration
 		}
 		if isTopic(address) && o.c.peer.rabbit == 0 {
 			opts.TargetCapabilities = []string{"topic"}
 		}
+		spout := newSpout(o.c)
+		o.c.guard.spouts.expect(opts.Name, spout)
 		sender, err := s.NewSender(ctx, address, &opts)
 		if err == nil {
 			o.seat, o.sender = s, sender
+			o.mu.Lock()
+			o.spout, o.limit = spout, sender.MaxMessageSize()
+			o.mu.Unlock()
 			return nil
 		}
+		o.c.guard.spouts.forget(opts.Name)
 		o.c.leaveSoon(s)
 		if !durable || !isCondition(err, goamqp.ErrCondPreconditionFailed) {
 			return err
@@ -124,14 +83,20 @@ func (o *outlet) open(ctx context.Context) error {
 // looked at when a session ends before its links; RabbitMQ 3 never answers the
 // end of a link alone.
 func (o *outlet) detach() {
+	o.release()
 	if o.seat == nil {
 		return
 	}
+	o.spout.stop(transport.ErrClosed) // before the link's end is said
 	ctx, cancel := context.WithTimeout(o.c.ctx, endPatience)
 	defer cancel()
 	if o.c.peer.rabbit == 0 {
 		_ = o.sender.Close(ctx)
 	}
 	o.c.leave(ctx, o.seat)
+	o.spout.end(cmp.Or(context.Cause(o.c.ctx), transport.ErrClosed))
 	o.seat, o.sender = nil, nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spout = nil
 }

@@ -14,7 +14,9 @@
 //
 // # The client end
 //
-// It is go-amqp's client behind a guard that looks at every frame. Messages that
+// It is go-amqp's client behind a guard that looks at every frame. go-amqp sees
+// to the connection, to sessions and links, and receives; what is sent is written
+// below it, by the goroutine of who sends if the peer has room. Messages that
 // nobody receives wait here up to Options.SendBuffer bytes, then the connection
 // is read no further: credit bounds their number alone. An operation that needs
 // the peer's answer, such as Subscribe, is waited for all the same.

@@ -1,12 +1,12 @@
 package acceptor
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/codec"
+	"github.com/polyport/polyport/transport/amqp/internal/sections"
 )
 
 // check reports why m cannot be said, or how many bytes it takes at most.
@@ -66,12 +66,9 @@ func speakable(id transport.ID) string {
 // appendMessage appends the sections that m stands for (section 3.2).
 func appendMessage(dst []byte, m *transport.Message) []byte {
 	if m.Durable {
-		var at int
-		dst, at = codec.BeginList(codec.AppendDescriptor(dst, sectionHeader))
-		dst = codec.EndList(codec.AppendBool(dst, true), at, 1)
+		dst = sections.AppendHeader(dst, true)
 	}
-	dst = appendInfo(dst, m)
-	return codec.AppendBinary(codec.AppendDescriptor(dst, sectionData), m.Body)
+	return sections.AppendBody(appendInfo(dst, m), m.Body)
 }
 
 // appendDelivered is appendMessage for a message of the broker, with how often and
@@ -96,78 +93,5 @@ func appendDelivered(dst []byte, m *transport.Message) []byte {
 
 // appendInfo appends the sections between header and body.
 func appendInfo(dst []byte, m *transport.Message) []byte {
-	dst = appendProperties(dst, m)
-	if len(m.Headers) > 0 {
-		dst = appendHeaders(dst, m.Headers)
-	}
-	return dst
-}
-
-// appendHeaders appends section 3.2.5, whose names differ: of those that repeat,
-// the first counts, as it does in Message.Header.
-func appendHeaders(dst []byte, headers []transport.Header) []byte {
-	dst, at := codec.BeginMap(codec.AppendDescriptor(dst, sectionApplication))
-	n := 0
-	for i, h := range headers {
-		if slices.ContainsFunc(headers[:i], func(e transport.Header) bool { return e.Name == h.Name }) {
-			continue
-		}
-		dst = codec.AppendString(codec.AppendString(dst, h.Name), h.Value)
-		n += 2
-	}
-	return codec.EndMap(dst, at, n)
-}
-
-// appendProperties appends section 3.2.4.
-func appendProperties(dst []byte, m *transport.Message) []byte {
-	dst, at := codec.BeginList(codec.AppendDescriptor(dst, sectionProperties))
-	end, count := len(dst), 0 // of the last field that is not null
-	said := func(number int, there bool) {
-		if there {
-			end, count = len(dst), number
-		}
-	}
-	dst = appendID(dst, m.ID)
-	said(1, !m.ID.IsZero())
-	dst = appendText(codec.AppendNull(dst), m.To)
-	said(3, m.To != "")
-	dst = appendText(dst, m.Subject)
-	said(4, m.Subject != "")
-	dst = appendText(dst, m.ReplyTo)
-	said(5, m.ReplyTo != "")
-	dst = appendID(dst, m.CorrelationID)
-	said(6, !m.CorrelationID.IsZero())
-	if m.ContentType == "" {
-		dst = codec.AppendNull(dst)
-	} else {
-		dst = codec.AppendSymbol(dst, m.ContentType)
-		said(7, true)
-	}
-	if !m.Expires.IsZero() {
-		dst = codec.AppendTimestamp(codec.AppendNull(dst), m.Expires.UnixMilli())
-		said(9, true)
-	}
-	return codec.EndList(dst[:end], at, count)
-}
-
-func appendText(dst []byte, text string) []byte {
-	if text == "" {
-		return codec.AppendNull(dst)
-	}
-	return codec.AppendString(dst, text)
-}
-
-// appendID appends an ID in its own type.
-func appendID(dst []byte, id transport.ID) []byte {
-	switch id.Kind() {
-	case transport.IDText:
-		return codec.AppendString(dst, id.String())
-	case transport.IDNumber:
-		return codec.AppendUlong(dst, id.Number())
-	case transport.IDUUID:
-		return codec.AppendUUID(dst, [16]byte(id.Bytes()))
-	case transport.IDBinary:
-		return codec.AppendBinary(dst, id.Bytes())
-	}
-	return codec.AppendNull(dst)
+	return sections.AppendHeaders(sections.AppendProperties(dst, m, m.To, m.Subject), m.Headers)
 }
