@@ -2,9 +2,11 @@ package broker_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/transport"
@@ -45,7 +47,7 @@ func join(tb testing.TB, h *broker.Hub, user string) *peer {
 	return &peer{tb, h, h.Join(&transport.Info{Scheme: "test", User: user})}
 }
 
-// send sends a text, and returns what done was told, or errPending.
+// send sends a text, and returns what becomes of it.
 func (p *peer) send(to, text string) *sent {
 	p.tb.Helper()
 	return p.sendMessage(&transport.Message{To: to, Body: []byte(text)})
@@ -60,7 +62,7 @@ func (p *peer) sendMessage(m *transport.Message) *sent {
 // must sends a text that the broker takes at once.
 func (p *peer) must(to, text string) {
 	p.tb.Helper()
-	if err, told := p.send(to, text).now(); err != nil || !told {
+	if told, err := p.send(to, text).now(); err != nil || !told {
 		p.tb.Fatalf("send %q to %s: told %t, %v", text, to, told, err)
 	}
 }
@@ -85,10 +87,10 @@ func (s *sent) done(err error) {
 }
 
 // now is what done was told so far.
-func (s *sent) now() (err error, told bool) {
+func (s *sent) now() (told bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err, s.n > 0
+	return s.n > 0, s.err
 }
 
 // attach begins a subscription with room for so many messages.
@@ -108,11 +110,10 @@ type sink struct {
 	transport.Consumer
 	acks bool
 
-	mu     sync.Mutex
-	room   int // how many more it takes
-	got    []got
-	ended  error
-	inside bool
+	mu    sync.Mutex
+	room  int // how many more it takes
+	got   []got
+	ended error
 }
 
 type got struct {
@@ -174,5 +175,15 @@ func (s *sink) wants(tb testing.TB, want ...string) {
 	tb.Helper()
 	if got := s.texts(); !slices.Equal(got, want) && len(got)+len(want) > 0 {
 		tb.Errorf("it got %q, want %q", got, want)
+	}
+}
+
+// until waits for something that other goroutines bring about.
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for start := time.Now(); !ok(); runtime.Gosched() {
+		if time.Since(start) > 20*time.Second {
+			tb.Fatalf("not in 20 s: %s", what)
+		}
 	}
 }

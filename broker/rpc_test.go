@@ -56,10 +56,10 @@ func TestCallsThroughAQueue(t *testing.T) {
 					t.Fatalf("Sum(%d, 1) = %d, %v", i, got, err)
 				}
 			}
-			q := queueOf(t, h, "calc")
-			if q.In != 100 || q.Settled != 100 || q.Depth != 0 {
-				t.Errorf("the queue: %+v, want 100 in and settled", q)
-			}
+			until(t, "100 requests are settled", func() bool {
+				q := queueOf(t, h, "calc")
+				return q.In == 100 && q.Settled == 100
+			})
 		})
 	}
 }

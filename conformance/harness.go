@@ -36,6 +36,10 @@ type Harness struct {
 	// RawDial are not used: what holds between one end and the broker is a matter
 	// of a harness without Broker. See the package's text, "Through a broker".
 	Broker *Broker
+	// Hub says that the server's end knows of a broker behind it
+	// ([transport.ListenOptions].Broker). Nil means that it does not, and the rules
+	// about that are skipped.
+	Hub *Hub
 	// Server is a server of JSON-RPC that somebody else runs. With it the rules
 	// are [ServerRules], of the other fields Options, RawDial, Patience, Hostile
 	// and Skip are used, and URL, if it is set, names the wire.

@@ -34,6 +34,8 @@ const (
 	needsBroker
 	// needsAnswers: a server of JSON-RPC at the other end.
 	needsAnswers
+	// needsHub: a server's end that honours ListenOptions.Broker.
+	needsHub
 )
 
 // Rules returns all rules about a wire in the order in which they run. Those
@@ -43,7 +45,7 @@ func Rules() []Rule {
 		messageRules, orderRules, sendRules, limitRules, recvRules, closeRules, lossRules,
 		beatRules, slowRules, routeRules, subscribeRules, publishRules, settleRules, creditRules,
 		confirmRules, flushRules, gatherRules, lockstepRules, feedRules, infoRules, accessRules,
-		redialRules, hostileRules, damageRules, brokerRules,
+		redialRules, hostileRules, damageRules, brokerRules, hubRules, hubDeliverRules,
 	)
 }
 
@@ -103,6 +105,8 @@ func (r Rule) missing(t TB, h *Harness) string {
 		return r.missingAt(h)
 	case h.Broker == nil && r.needs&needsBroker != 0:
 		return "the rule is about a broker, and the harness has none"
+	case r.needs&needsHub != 0 && (h.Hub == nil || h.Broker != nil):
+		return "the rule is about a broker behind a server, and the harness does not say that the server knows of one (Hub)"
 	case h.Broker != nil && r.direct != "":
 		return "through a broker " + r.direct
 	case h.Transport == nil && h.Pair == nil:

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/polyport/polyport/transport"
 )
 
 // An EventPolicy says what becomes of an event for a subscriber whose buffer is
@@ -58,6 +60,13 @@ type EventOptions struct {
 	// from taking the event; they get it when the bus gives it back. What it brings
 	// waits for nobody: [Block] drops it as DropNewest does. Nil means none.
 	Bus Bus
+	// May says whether a peer may subscribe to what filter stands for. Its error is
+	// the answer to rpc.subscribe, with the code of an [*Error]. The peer is nil if
+	// the request came through a broker, for then nobody knows whose it is. On a feed
+	// nobody asks: there May is asked with the topic of each event that the peer
+	// wants, and those that it may not have do not come. It is called by many
+	// goroutines at once, and must not block. Nil lets everybody.
+	May func(peer *transport.Info, filter string) error
 }
 
 func (o *EventOptions) withDefaults() EventOptions {

@@ -102,7 +102,7 @@ func (h *hub) find(topic string) (found []*subscriber) {
 		found = append(found, s)
 	}
 	for s := range h.feeds {
-		if s.feed.Wants(topic) {
+		if s.feed.Wants(topic) && h.lets(s, topic) {
 			found = append(found, s)
 		}
 	}

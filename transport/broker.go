@@ -84,3 +84,13 @@ type Outlet interface {
 	// and does not call Detach.
 	End(why error)
 }
+
+// A Permitter is a [BrokerSession] that says beforehand whether a peer may send to
+// a destination, for wires on which sending begins with asking, as that of AMQP 1.0
+// does.
+type Permitter interface {
+	// MaySend returns nil, or why Send to that destination would be refused now. The
+	// error wraps [ErrRefused] or [ErrInvalid], and is for the peer. Nil is no
+	// promise.
+	MaySend(to string) error
+}

@@ -134,6 +134,14 @@ func (s *Stream) Control(op string, enc func([]byte) []byte) error {
 	return nil
 }
 
+// Offer is [Writer.Offer].
+func (s *Stream) Offer(size int, enc func([]byte) []byte) bool {
+	return !s.closing.Load() && s.writer.Offer(size, enc)
+}
+
+// OnRoom is [Writer.OnRoom].
+func (s *Stream) OnRoom(f func()) { s.writer.OnRoom(f) }
+
 // Receive runs next, which reads one message, for Recv: one caller at a time,
 // so that ctx and Close interrupt it. next must leave the Reader so that it can
 // be called again after an interruption. Its other errors end the stream.
@@ -339,23 +347,27 @@ func (s *Stream) Err() error {
 // taken and then what goodbye appends, and waits for the peer to close too; all
 // this within the linger time. goodbye may be nil.
 func (s *Stream) Close(goodbye func([]byte) []byte) error {
+	s.CloseFor(ErrClosed, goodbye)
+	return nil
+}
+
+// CloseFor is Close because of err.
+func (s *Stream) CloseFor(err error, goodbye func([]byte) []byte) {
 	if s.closing.Swap(true) {
 		<-s.closed
-		return nil
+		return
 	}
 	defer close(s.closed)
 	if s.Err() == nil {
 		s.farewell(goodbye)
 	}
-	if s.end(ErrClosed) {
+	if s.end(err) {
 		CloseNow(s.nc)
 	}
-	return nil
 }
 
-// Abort ends the stream in order, as Close does, but because of err, and from
-// inside the function given to Receive: for a peer that is to read the reason
-// in goodbye's bytes.
+// Abort is CloseFor from inside the function given to Receive: for a peer that is
+// to read the reason in goodbye's bytes.
 func (s *Stream) Abort(err error, goodbye func([]byte) []byte) {
 	if s.closing.Swap(true) {
 		return // Close waits for Receive to end

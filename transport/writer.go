@@ -63,6 +63,8 @@ type Writer struct {
 	sealed    error         // why nothing more is taken in, though what was is still written
 	err       error         // why nothing more is written
 	progress  chan struct{} // closed after a write; nil when nobody waits
+	wanted    int64         // the room that an Offer did not find; see writer_offer.go
+	roomy     func()        // told when it is there; may be nil
 }
 
 // NewWriter returns a Writer to nc that holds bound bytes at most and gives up
@@ -321,6 +323,7 @@ func (w *Writer) wrote(held int64, seq uint64) (more bool) {
 	defer w.mu.Unlock()
 	w.done, w.last = seq, now()
 	w.wake()
+	w.tellRoom()
 	more = w.gathered != nil && w.err == nil
 	w.writing = more
 	return more

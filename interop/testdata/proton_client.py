@@ -14,11 +14,13 @@ Reads one JSON object from the first line of stdin:
     user, password   for SASL PLAIN; mechanisms: those allowed; without any, ANONYMOUS
     sasl       false to do without
     ca         path of the certificates to trust; with a url amqps://…
+    body       of messages: "json", or the number alone as "bytes", "text" or "map"
+    capability a symbol for the target or source, such as "topic"
     linger     seconds to stay when all has been said, for what nobody confirms
 
 The method called is Enter, whose params are {"n": N} and whose result is 7*N.
 A message sent is {"jsonrpc": "2.0", "method": "Enter", "params": {"n": N}}; one
-listened to is N in decimal.
+listened to is N in decimal, or what body says.
 
 Tells {"event": "listening", "address": …} when links are there, and {"event":
 "done", …} at the end, or {"event": "refused", "why": …}.
@@ -29,11 +31,21 @@ import time
 
 from proton import Message, SSLDomain
 from proton.handlers import MessagingHandler
-from proton.reactor import AtLeastOnce, AtMostOnce, Container
+from proton import symbol
+from proton.reactor import AtLeastOnce, AtMostOnce, Container, LinkOption
 
 
 def tell(event, **what):
     print(json.dumps({"event": event, **what}), flush=True)
+
+
+class Capability(LinkOption):
+    def __init__(self, name):
+        self.name = name
+
+    def apply(self, link):
+        node = link.target if link.is_sender else link.source
+        node.capabilities.put_object(symbol(self.name))
 
 
 class Program(MessagingHandler):
@@ -64,7 +76,9 @@ class Program(MessagingHandler):
             domain.set_peer_authentication(SSLDomain.VERIFY_PEER)
             how["ssl_domain"] = domain
         self.connection = event.container.connect(o["url"], **how)
-        mode = AtMostOnce() if o.get("settled") else AtLeastOnce()
+        mode = [AtMostOnce() if o.get("settled") else AtLeastOnce()]
+        if "capability" in o:
+            mode.append(Capability(o["capability"]))
         if self.role != "send":
             source = o.get("source")
             self.receiver = event.container.create_receiver(
@@ -94,6 +108,10 @@ class Program(MessagingHandler):
 
     def request(self, n):
         m = Message(content_type="application/json", inferred=True)
+        kind = self.o.get("body", "json")
+        if kind != "json":
+            bodies = {"bytes": str(n).encode(), "text": str(n), "map": {"n": n}}
+            return Message(bodies[kind], inferred=kind == "bytes", properties={"n": str(n)}, address=self.o.get("to"))
         if self.o.get("target") is None:
             m.address = "rpc"
         body = {"jsonrpc": "2.0", "method": "Enter", "params": {"n": n}}
@@ -106,13 +124,18 @@ class Program(MessagingHandler):
     def on_message(self, event):
         m = event.message
         try:
-            body = bytes(m.body)
+            kind = self.o.get("body", "json")
+            if kind == "text":
+                body = m.body + ""  # must be text
+            else:
+                body = m.body["n"] if kind == "map" else bytes(m.body)
             if self.role == "call":
                 answer = json.loads(body)
                 n = answer["id"]
                 right = answer["result"] == 7 * n and m.correlation_id == n
             else:
-                n, right = int(body), True
+                n = int(body)
+                right = kind == "json" or m.properties["n"] == str(n)
                 self.disordered += n != self.last + 1
                 self.last = n
         except (ValueError, KeyError, TypeError):

@@ -9,7 +9,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	h := conformance.Harness{Transport: amqp.Transport{}, URL: "amqp://conformance", HeaderSet: true, Hostile: hostile.AMQP()}
+	h := conformance.Harness{Transport: amqp.Transport{}, URL: "amqp://conformance", HeaderSet: true, Hostile: hostile.AMQP(), Hub: &conformance.Hub{Survives: true}}
 	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
 	h.Stream = conformance.TCP
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })

@@ -28,6 +28,7 @@ const (
 	byTheBook brokerKind = iota
 	rabbitMQ
 	activeMQ
+	polyport
 )
 
 // rabbitFrame is the default of RabbitMQ's setting stomp.max_frame_size, which
@@ -54,6 +55,8 @@ func brokerOf(server string, l transport.Limits) (b broker) {
 		}
 	case "ActiveMQ":
 		b.kind = activeMQ
+	case software:
+		b.kind = polyport
 	}
 	return b
 }
@@ -106,7 +109,7 @@ func (b broker) nack(f *frame.Frame, o transport.Outcome) *frame.Frame {
 	switch {
 	case b.kind == activeMQ && !o.IsRejected():
 		return nil // NACK is for the dead-letter queue there
-	case b.kind == rabbitMQ:
+	case b.kind == rabbitMQ, b.kind == polyport:
 		f.Header.Add("requeue", strconv.FormatBool(!o.IsRejected()))
 	}
 	f.Command = frame.NACK

@@ -9,7 +9,9 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	h := conformance.Harness{Transport: stomp.Transport{}, URL: "stomp://conformance", Hostile: hostile.STOMP()}
+	h := conformance.Harness{
+		Transport: stomp.Transport{}, URL: "stomp://conformance", Hostile: hostile.STOMP(), Hub: &conformance.Hub{},
+	}
 	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
 	h.Stream = conformance.TCP
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })

@@ -23,6 +23,8 @@ type conn struct {
 	info   transport.Info
 	// handle acts on a frame and returns the message to hand out, if it is one.
 	handle func(*frame.Frame) (*transport.Message, error)
+	// before is called before a frame is read, with Recv's context. It may be nil.
+	before func(context.Context) error
 	// broken is told why what the peer sent is no frame. It may be nil.
 	broken func(error)
 }
@@ -49,11 +51,16 @@ func (c *conn) agree(v version, beat, peerBeat time.Duration) {
 
 // Recv returns the next message.
 func (c *conn) Recv(ctx context.Context) (*transport.Message, error) {
-	return c.stream.Receive(ctx, c.nextMessage)
+	return c.stream.Receive(ctx, func() (*transport.Message, error) { return c.nextMessage(ctx) })
 }
 
-func (c *conn) nextMessage() (*transport.Message, error) {
+func (c *conn) nextMessage(ctx context.Context) (*transport.Message, error) {
 	for {
+		if c.before != nil {
+			if err := c.before(ctx); err != nil {
+				return nil, err
+			}
+		}
 		f, err := c.frames.next()
 		if err != nil {
 			if c.broken != nil && (errors.Is(err, transport.ErrProtocol) || errors.Is(err, transport.ErrTooLarge)) {

@@ -17,8 +17,11 @@ func (c *serverConn) Send(ctx context.Context, m *transport.Message) error {
 		return c.notSent("send", err)
 	}
 	s := c.find(m.To)
-	if m.To == "" || s == nil {
+	switch {
+	case m.To == "" || s == nil && c.session == nil:
 		return c.notSent("send", noSubscription(m.To))
+	case s == nil:
+		return c.pass(ctx, m)
 	}
 	if s.ack != transport.AckNone {
 		return c.deliver(ctx, m, size, nil, s)
@@ -41,8 +44,10 @@ func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 	}
 	s := c.find(m.To)
 	switch {
-	case m.To == "" || s == nil:
+	case m.To == "" || s == nil && c.session == nil:
 		return c.notSent("send", noSubscription(m.To))
+	case s == nil:
+		return c.passConfirmed(ctx, m, done)
 	case s.ack == transport.AckNone:
 		return c.notSent("send", transport.WithReason(transport.ErrUnsupported, "the subscription does not acknowledge"))
 	}
@@ -58,7 +63,9 @@ func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
 	c.mu.Lock()
 	subs := slices.Clone(c.subs)
 	c.mu.Unlock()
-	subs = slices.DeleteFunc(subs, func(s *subscription) bool { return s.destination != m.To })
+	subs = slices.DeleteFunc(subs, func(s *subscription) bool {
+		return s.destination != m.To || c.session != nil && !s.private
+	})
 	if len(subs) == 0 {
 		return c.notSent("send", noSubscription(m.To))
 	}
@@ -88,7 +95,7 @@ func (c *serverConn) deliver(ctx context.Context, m *transport.Message, size int
 			c.lastID++
 			if s.ack != transport.AckNone {
 				ids = append(ids, c.lastID)
-				c.unsettled = append(c.unsettled, delivery{id: c.lastID, sub: s, done: done})
+				c.unsettled.add(delivery{id: c.lastID, sub: s, done: done})
 			}
 			dst = c.appendDelivery(dst, s, c.lastID, m)
 		}
@@ -109,7 +116,7 @@ func (c *serverConn) deliver(ctx context.Context, m *transport.Message, size int
 // undelivered settles deliveries whose write failed.
 func (c *serverConn) undelivered(ids []uint64, done func(error), err error) error {
 	c.mu.Lock()
-	settled := c.settle(func(d delivery) bool { return slices.Contains(ids, d.id) })
+	settled := c.unsettled.take(nil, c.lastID, func(d *delivery) bool { return slices.Contains(ids, d.id) })
 	c.mu.Unlock()
 	if done != nil && len(settled) == 0 {
 		return nil // done has been told
@@ -117,7 +124,7 @@ func (c *serverConn) undelivered(ids []uint64, done func(error), err error) erro
 	for i := range settled {
 		settled[i].done = nil // the error is returned
 	}
-	c.release(settled, err)
+	c.release(settled, transport.Released, err)
 	return err
 }
 
@@ -167,13 +174,20 @@ func (c *serverConn) reserve(ctx context.Context, s *subscription) error {
 // free gives back what reserve took.
 func (c *serverConn) free(subs []*subscription) {
 	for _, s := range subs {
-		if s.ack == transport.AckNone {
-			continue
-		}
-		<-c.unsettledSlots
-		if s.slots != nil {
-			<-s.slots
-		}
+		c.freeOne(s)
+	}
+	if len(subs) > 0 && c.session != nil {
+		c.roomy()
+	}
+}
+
+func (c *serverConn) freeOne(s *subscription) {
+	if s.ack == transport.AckNone {
+		return
+	}
+	<-c.unsettledSlots
+	if s.slots != nil {
+		<-s.slots
 	}
 }
 
@@ -188,5 +202,13 @@ func (c *serverConn) appendDelivery(dst []byte, s *subscription, id uint64, m *t
 		dst = append(dst, "ack:"...)
 		dst = append(strconv.AppendUint(dst, id, 10), '\n')
 	}
-	return appendMessage(dst, c.v, m.To, m)
+	if m.Attempt > 0 {
+		dst = append(dst, "redelivered:true\nx-delivery-count:"...)
+		dst = append(strconv.AppendInt(dst, int64(m.Attempt), 10), '\n')
+	}
+	to := m.To
+	if s.private || !s.named { // the client knows it by its own name alone
+		to = s.destination
+	}
+	return appendMessage(dst, c.v, to, m)
 }

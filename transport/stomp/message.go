@@ -57,6 +57,7 @@ const (
 	isExpires
 	isPersistent
 	isRedelivered
+	isDeliveryCount
 	isProtocol // of no interest to who gets the message
 )
 
@@ -83,6 +84,8 @@ func knownHeader(name string) known {
 		return isPersistent
 	case redelivered:
 		return isRedelivered
+	case deliveryCount:
+		return isDeliveryCount
 	case frame.MessageId, frame.ContentLength, frame.Ack, frame.Receipt, frame.ReceiptId, frame.Transaction:
 		return isProtocol
 	}
@@ -114,7 +117,11 @@ func setField(m *transport.Message, k known, value string) {
 		m.Durable = value == "true"
 	case isRedelivered:
 		if value == "true" {
-			m.Attempt = 1
+			m.Attempt = max(m.Attempt, 1)
+		}
+	case isDeliveryCount:
+		if n, err := strconv.ParseUint(value, 10, 31); err == nil {
+			m.Attempt = max(m.Attempt, int(n))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-stomp/stomp/v3/frame"
@@ -29,6 +30,9 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 		return nil, err
 	}
 	c.stream.OnEnd(c.ended)
+	if o.Broker != nil {
+		c.join(o.Broker)
+	}
 	return c, nil
 }
 
@@ -59,11 +63,24 @@ type serverConn struct {
 	conn
 	o *transport.ListenOptions
 
+	// session is the broker's view of the connection. It is nil without a broker,
+	// and then so are the two below.
+	session  transport.BrokerSession
+	handing  chan struct{} // one for each SEND that the broker has not decided on
+	handed   func(error)   // takes one out
+	last     *frame.Frame  // the DISCONNECT
+	expelled atomic.Pointer[expulsion]
+
 	mu sync.Mutex // protects the fields below
 	// subs are the peer's subscriptions in the order made.
 	subs []*subscription
-	// unsettled are the messages that the peer is to acknowledge, oldest first.
-	unsettled []delivery
+	// temps are those below tempPrefix that the broker knows without a SUBSCRIBE.
+	temps map[string]*subscription
+	// turned are those of which the broker was told that there is no room.
+	turned []*subscription
+	over   bool // the connection has ended
+	// unsettled are the messages that the peer is to acknowledge.
+	unsettled deliveries
 	lastID    uint64        // of a MESSAGE
 	temp      *subscription // the last one below tempPrefix that was used
 	// orphans are ids of messages that an UNSUBSCRIBE settled: an ACK may have
@@ -125,7 +142,9 @@ func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
 func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 	switch f.Command {
 	case frame.SEND:
-		m, err = c.sent(f)
+		if m, err = c.sent(f); m == nil && err == nil {
+			return nil, nil // the broker has it, and says when to confirm
+		}
 	case frame.SUBSCRIBE:
 		err = c.subscribe(f)
 	case frame.UNSUBSCRIBE:
@@ -135,10 +154,7 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 	case frame.NACK:
 		err = c.acknowledge(f, transport.WithReason(transport.ErrRefused, "the subscriber sent NACK"))
 	case frame.DISCONNECT:
-		c.receipt(f)
-		err = transport.WithReason(transport.ErrClosed, "the peer disconnected")
-		c.stream.Abort(err, nil)
-		return nil, err
+		return nil, c.disconnect(f)
 	case frame.BEGIN, frame.COMMIT, frame.ABORT:
 		err = malformed("%s: transactions are not supported; send each frame without a transaction header", f.Command)
 	default:
@@ -155,24 +171,29 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 // receipt confirms f if it asks.
 func (c *serverConn) receipt(f *frame.Frame) {
 	if id, asked := f.Header.Contains(frame.Receipt); asked {
-		_ = c.control("send", frame.New(frame.RECEIPT, frame.ReceiptId, id)) // an error ends the stream
+		c.confirm(id)
 	}
+}
+
+// confirm sends a RECEIPT.
+func (c *serverConn) confirm(id string) {
+	_ = c.control("send", frame.New(frame.RECEIPT, frame.ReceiptId, id)) // an error ends the stream
 }
 
 // refuse tells the client why the connection ends, unless it is gone.
 func (c *serverConn) refuse(why error, f *frame.Frame) {
-	c.stream.Abort(why, func(dst []byte) []byte { return c.appendError(dst, why, f) })
+	receipt, asked := f.Header.Contains(frame.Receipt)
+	c.stream.Abort(why, func(dst []byte) []byte { return c.appendError(dst, why, receipt, asked) })
 }
 
-// appendError appends an ERROR frame about f, which may be nil ("ERROR").
-func (c *serverConn) appendError(dst []byte, why error, f *frame.Frame) []byte {
+// appendError appends an ERROR frame, about one that has asked for a receipt or not
+// ("ERROR").
+func (c *serverConn) appendError(dst []byte, why error, receipt string, asked bool) []byte {
 	text := transport.Reason(why)
 	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","),
 		frame.Message, c.v.headline(text), frame.ContentType, "text/plain")
-	if f != nil {
-		if id, asked := f.Header.Contains(frame.Receipt); asked {
-			e.Header.Add(frame.ReceiptId, id)
-		}
+	if asked {
+		e.Header.Add(frame.ReceiptId, receipt)
 	}
 	e.Body = []byte(text + "\n")
 	return appendFrame(dst, c.v, e)
@@ -202,10 +223,13 @@ func (c *serverConn) sent(f *frame.Frame) (*transport.Message, error) {
 	if m.To == "" {
 		return nil, malformed("SEND without a destination header; this server serves %s", c.served())
 	}
-	if !slices.ContainsFunc(c.o.Destinations, func(d string) bool { return m.To == d || m.To == destination(d) }) {
+	if !c.serves(m.To) {
+		if c.session != nil {
+			return nil, c.handOver(m, f)
+		}
 		return nil, noRoute("no destination %.60q; this server serves %s", m.To, c.served())
 	}
-	if m.ReplyTo != "" && c.find(m.ReplyTo) == nil {
+	if m.ReplyTo != "" && c.session == nil && c.find(m.ReplyTo) == nil {
 		return nil, noRoute("reply-to %.60q is not subscribed on this connection; SUBSCRIBE it first, or use a name below %s",
 			m.ReplyTo, tempPrefix)
 	}
@@ -229,7 +253,7 @@ func (c *serverConn) SettleMessage(_ uint64, o transport.Outcome) error {
 		return nil
 	}
 	why := transport.WithReason(transport.ErrProtocol, o.Reason())
-	return c.stream.Close(func(dst []byte) []byte { return c.appendError(dst, why, nil) })
+	return c.stream.Close(func(dst []byte) []byte { return c.appendError(dst, why, "", false) })
 }
 
 // ReplyAddress is the first destination served: what the peer sends there

@@ -12,22 +12,23 @@ import (
 
 // A subscription is what a client's SUBSCRIBE asked for.
 type subscription struct {
+	conn            *serverConn
 	id, destination string
 	ack             transport.AckMode
 	named           bool          // the client gave an id, as all but 1.0 must
+	private         bool          // its destination is the client's own
 	slots           chan struct{} // one for each unsettled message, if the client limits them
-	gone            bool          // unsubscribed; protected by the connection's mu
-}
 
-// A delivery is a message that waits for its ACK.
-type delivery struct {
-	id   uint64
-	sub  *subscription
-	done func(error) // may be nil
+	// The fields below are protected by the connection's mu.
+
+	gone     bool               // unsubscribed
+	consumer transport.Consumer // the broker's; nil without one
+	turned   bool               // a message of the broker was turned down, see consume.go
 }
 
 func (c *serverConn) subscribe(f *frame.Frame) error {
-	s := &subscription{destination: f.Header.Get(frame.Destination)}
+	s := &subscription{conn: c, destination: f.Header.Get(frame.Destination)}
+	s.private = strings.HasPrefix(s.destination, tempPrefix)
 	s.id, s.named = f.Header.Contains(frame.Id)
 	switch mode := f.Header.Get(frame.Ack); mode {
 	case "", "auto":
@@ -44,19 +45,38 @@ func (c *serverConn) subscribe(f *frame.Frame) error {
 	if s.destination == "" || s.id == "" {
 		return malformed("SUBSCRIBE needs the headers destination and id")
 	}
-	if n, err := strconv.Atoi(f.Header.Get(prefetchCount)); err == nil && n > 0 && s.ack != transport.AckNone {
-		s.slots = make(chan struct{}, min(n, c.o.Limits.Unsettled))
+	credit := prefetch(f)
+	if credit > 0 && s.ack != transport.AckNone {
+		s.slots = make(chan struct{}, min(credit, c.o.Limits.Unsettled))
 	}
+	if err := c.enter(s); err != nil || c.session == nil {
+		return err
+	}
+	return c.consume(s, f, credit)
+}
+
+// enter adds a subscription to the client's.
+func (c *serverConn) enter(s *subscription) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.ContainsFunc(c.subs, func(o *subscription) bool { return o.id == s.id }) {
 		return malformed("subscription id %.40q is in use", s.id)
 	}
-	if len(c.subs) >= c.o.Limits.Subscriptions {
+	if len(c.subs)+len(c.temps) >= c.o.Limits.Subscriptions {
 		return tooLarge("more than %d subscriptions on a connection", c.o.Limits.Subscriptions)
 	}
 	c.subs = append(c.subs, s)
 	return nil
+}
+
+// prefetch returns how many unsettled messages the client allows, or 0.
+func prefetch(f *frame.Frame) int {
+	for _, name := range [...]string{prefetchCount, prefetchSize} {
+		if n, err := strconv.Atoi(f.Header.Get(name)); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 func (c *serverConn) unsubscribe(f *frame.Frame) error {
@@ -71,18 +91,39 @@ func (c *serverConn) unsubscribe(f *frame.Frame) error {
 		return malformed("UNSUBSCRIBE of the unknown id %.40q", id)
 	}
 	gone := c.subs[i]
-	gone.gone = true
-	c.subs = slices.Delete(c.subs, i, i+1)
-	settled := c.settle(func(d delivery) bool { return d.sub == gone })
+	settled := c.leave(gone)
 	c.adopt(settled)
 	c.mu.Unlock()
-	c.release(settled, transport.WithReason(transport.ErrNoRoute, "the subscriber left without acknowledging"))
+	if gone.consumer != nil {
+		gone.consumer.Detach() // that is what becomes of the unsettled
+		defer c.roomy()
+	}
+	c.release(settled, transport.Released, transport.WithReason(transport.ErrNoRoute, "the subscriber left without acknowledging"))
 	return nil
 }
 
+// leave takes a subscription out, and returns what was not settled. It needs mu.
+func (c *serverConn) leave(gone *subscription) []delivery {
+	gone.gone = true
+	c.subs = slices.DeleteFunc(c.subs, func(s *subscription) bool { return s == gone })
+	settled := c.unsettled.take(nil, c.lastID, func(d *delivery) bool { return d.sub == gone })
+	disown(settled)
+	return settled
+}
+
+// disown takes deliveries off the broker's, which knows of them.
+func disown(settled []delivery) {
+	for i := range settled {
+		settled[i].brokered = false
+	}
+}
+
+// manyOrphans is how many settled ids are worth remembering in any case.
+const manyOrphans = 1 << 10
+
 // adopt remembers deliveries that an UNSUBSCRIBE settled. It needs mu.
 func (c *serverConn) adopt(settled []delivery) {
-	if c.orphans == nil || len(c.orphans)+len(settled) > c.o.Limits.Unsettled {
+	if c.orphans == nil || len(c.orphans)+len(settled) > max(c.o.Limits.Unsettled, manyOrphans) {
 		c.orphans = make(map[uint64]struct{}, len(settled))
 	}
 	for _, d := range settled {
@@ -105,8 +146,8 @@ func (c *serverConn) acknowledge(f *frame.Frame, nack error) error {
 	}
 	id, _ := strconv.ParseUint(text, 10, 64)
 	c.mu.Lock()
-	i := slices.IndexFunc(c.unsettled, func(d delivery) bool { return d.id == id })
-	if i < 0 {
+	d := c.unsettled.find(id)
+	if d == nil {
 		_, crossed := c.orphans[id]
 		delete(c.orphans, id)
 		c.mu.Unlock()
@@ -115,62 +156,85 @@ func (c *serverConn) acknowledge(f *frame.Frame, nack error) error {
 		}
 		return malformed("%s of %.40q, which was acknowledged before or never needed it", f.Command, text)
 	}
-	sub := c.unsettled[i].sub
-	settled := c.settle(func(d delivery) bool {
-		return d.id == id || sub.ack == transport.AckUpTo && d.sub == sub && d.id < id
-	})
+	var few [8]delivery
+	settled := few[:0]
+	if sub := d.sub; sub.ack == transport.AckUpTo {
+		settled = c.unsettled.take(settled, id, func(d *delivery) bool { return d.sub == sub })
+	} else {
+		settled = append(settled, c.unsettled.takeOne(d))
+	}
 	c.mu.Unlock()
-	c.release(settled, nack)
+	c.release(settled, outcome(f), nack)
 	return nil
 }
 
-// settle takes deliveries out of unsettled. It needs mu.
-func (c *serverConn) settle(which func(delivery) bool) (settled []delivery) {
-	c.unsettled = slices.DeleteFunc(c.unsettled, func(d delivery) bool {
-		if which(d) {
-			settled = append(settled, d)
-			return true
-		}
-		return false
-	})
-	return settled
+// outcome is what an ACK or NACK says of a message. As RabbitMQ has it, NACK
+// leaves it to be tried again unless the header requeue forbids it.
+func outcome(f *frame.Frame) transport.Outcome {
+	switch {
+	case f.Command != frame.NACK:
+		return transport.Accepted
+	case f.Header.Get(requeue) == "false":
+		return transport.Rejected("the subscriber sent NACK with requeue:false")
+	}
+	return transport.Failed
 }
 
-// release gives back the slots of what was settled and tells its senders.
-func (c *serverConn) release(settled []delivery, err error) {
-	for _, d := range settled {
+// release gives back the slots of what was settled and tells its senders: a
+// broker the outcome, and others err.
+func (c *serverConn) release(settled []delivery, o transport.Outcome, err error) {
+	for i := range settled {
+		d := &settled[i]
 		<-c.unsettledSlots
 		if d.sub.slots != nil {
 			<-d.sub.slots
 		}
-		if d.done != nil {
+		switch {
+		case d.brokered:
+			d.sub.consumer.Settled(d.token, o)
+		case d.done != nil:
 			d.done(err)
 		}
+	}
+	if len(settled) > 0 && c.session != nil {
+		c.roomy()
 	}
 }
 
 // ended tells those whose messages were not acknowledged.
 func (c *serverConn) ended(err error) {
 	c.mu.Lock()
-	settled := c.settle(func(delivery) bool { return true })
+	c.over = true
+	settled := c.unsettled.take(nil, c.lastID, func(*delivery) bool { return true })
 	c.mu.Unlock()
-	c.release(settled, c.lost(err))
+	disown(settled)
+	c.release(settled, transport.Released, c.lost(err))
 }
 
-// find returns the subscription that a message to a destination goes by.
+// find returns the subscription that a message to a destination goes by. Those to
+// a broker's destinations are the broker's.
 func (c *serverConn) find(to string) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subs {
-		if s.destination == to {
+		if s.destination == to && (c.session == nil || s.private) {
 			return s
 		}
 	}
 	if !strings.HasPrefix(to, tempPrefix) {
 		return nil
 	}
+	if s := c.temps[to]; s != nil {
+		return s
+	}
 	if c.temp == nil || c.temp.destination != to {
-		c.temp = &subscription{id: to, destination: to, named: true}
+		c.temp = newTemp(c, to)
 	}
 	return c.temp
+}
+
+// newTemp returns the subscription to a name below tempPrefix that needs no
+// SUBSCRIBE.
+func newTemp(c *serverConn, name string) *subscription {
+	return &subscription{conn: c, id: name, destination: name, named: true, private: true}
 }

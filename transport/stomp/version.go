@@ -58,15 +58,21 @@ func (v version) escapes(c byte) (letter byte, ok bool) {
 // special are the bytes that may need an escape.
 var special = [256]bool{'\n': true, ':': true, '\\': true, '\r': true, 0: true}
 
-// appendText appends a header's name or value with escapes.
+// appendText appends a header's name or value with escapes. What check refuses, as
+// a broker may have it from another wire, becomes a blank.
 func (v version) appendText(dst []byte, s string) []byte {
 	from := 0
 	for i := range len(s) {
 		if special[s[i]] {
-			if letter, ok := v.escapes(s[i]); ok {
+			switch letter, ok := v.escapes(s[i]); {
+			case ok:
 				dst = append(append(dst, s[from:i]...), '\\', letter)
-				from = i + 1
+			case s[i] == '\\', s[i] == ':':
+				continue
+			default:
+				dst = append(append(dst, s[from:i]...), ' ')
 			}
+			from = i + 1
 		}
 	}
 	return append(dst, s[from:]...)

@@ -17,6 +17,9 @@ const (
 	expires       = "expires" // milliseconds since 1970, as in JMS
 	persistent    = "persistent"
 	redelivered   = "redelivered"
+	deliveryCount = "x-delivery-count" // RabbitMQ's, of earlier deliveries
+	requeue       = "requeue"          // RabbitMQ's, in NACK
+	selector      = "selector"
 	prefetchCount = "prefetch-count"
 	prefetchSize  = "activemq.prefetchSize"
 )
@@ -63,6 +66,15 @@ func check(v version, m *transport.Message, l transport.Limits) (size int, err e
 	return size, nil
 }
 
+// sizeOf is about how many bytes m takes up.
+func sizeOf(m *transport.Message) int {
+	size := len(m.Body) + 256 + len(m.To) + len(m.ReplyTo) + len(m.ContentType) + len(m.Subject)
+	for _, h := range m.Headers {
+		size += len(h.Name) + len(h.Value) + 2
+	}
+	return size
+}
+
 // appendMessage appends the header lines that m's fields stand for, and its
 // body; the command and what the protocol adds is there already.
 func appendMessage(dst []byte, v version, to string, m *transport.Message) []byte {
@@ -80,7 +92,9 @@ func appendMessage(dst []byte, v version, to string, m *transport.Message) []byt
 		dst = v.appendOwn(dst, persistent, "true")
 	}
 	for _, h := range m.Headers {
-		dst = v.appendHeader(dst, h.Name, h.Value)
+		if h.Name != "" && knownHeader(h.Name) == 0 { // of what came by another wire
+			dst = v.appendHeader(dst, h.Name, h.Value)
+		}
 	}
 	return appendBody(dst, m.Body)
 }

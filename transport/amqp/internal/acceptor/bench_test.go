@@ -15,17 +15,24 @@ import (
 )
 
 // BenchmarkEcho sends requests of a peer that writes prepared frames to a server
-// that echoes them, 64 in flight: what the acceptor costs, and no client.
+// that echoes them, 64 in flight: what the acceptor costs, and no client. With a
+// broker, which has no part in it, it must cost the same.
 func BenchmarkEcho(b *testing.B) {
 	for _, mode := range []struct {
 		name    string
 		settled bool
-	}{{"settled", true}, {"unsettled", false}} {
-		b.Run(mode.name, func(b *testing.B) { benchmarkEcho(b, mode.settled) })
+		o       *transport.ListenOptions
+	}{
+		{"settled", true, nil},
+		{"unsettled", false, nil},
+		{"settled with a broker", true, withBroker(&fakeBroker{})},
+		{"unsettled with a broker", false, withBroker(&fakeBroker{})},
+	} {
+		b.Run(mode.name, func(b *testing.B) { benchmarkEcho(b, mode.settled, mode.o) })
 	}
 }
 
-func benchmarkEcho(b *testing.B, settled bool) {
+func benchmarkEcho(b *testing.B, settled bool, o *transport.ListenOptions) {
 	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,7 +45,7 @@ func benchmarkEcho(b *testing.B, settled bool) {
 		if err != nil {
 			return
 		}
-		c, err := acceptor.Serve(context.Background(), nc, nil)
+		c, err := acceptor.Serve(context.Background(), nc, o)
 		if err != nil {
 			b.Error(err)
 			return

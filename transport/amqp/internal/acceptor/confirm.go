@@ -36,12 +36,16 @@ func (c *conn) disposition(f *frame) error {
 		return nil
 	}
 	var dones []func(error)
+	settled := c.settled[:0]
 	some := false
 	s.sent.takeRange(d.First, d.Last, func(_ uint32, x *sent) {
 		some = true
 		c.unsettled--
 		if x.done != nil {
 			dones = append(dones, x.done)
+		}
+		if x.brokered {
+			settled = append(settled, x)
 		}
 	})
 	if some {
@@ -58,7 +62,34 @@ func (c *conn) disposition(f *frame) error {
 		})
 	}
 	tell(dones, c.outcome(&d))
+	for i, x := range settled {
+		x.out.consumer.Settled(x.token, judgement(&d))
+		settled[i] = nil
+	}
+	c.settled = settled[:0]
 	return nil
+}
+
+// judgement is what the broker is told of a disposition. What is undeliverable at
+// the one who was to have it must not come back to it, so it counts as rejected.
+func judgement(d *frames.Disposition) transport.Outcome {
+	switch {
+	case d.Outcome == frames.Rejected:
+		reason := "the receiver rejected the message"
+		if e := d.Error; e != nil {
+			reason = cmp.Or(e.Description, e.Condition, reason)
+		}
+		return transport.Rejected(reason)
+	case d.Outcome == frames.Released:
+		return transport.Released
+	case d.Outcome == frames.Modified && d.Undeliverable:
+		return transport.Rejected("the receiver says that it cannot be delivered there")
+	case d.Outcome == frames.Modified && d.Failed:
+		return transport.Failed
+	case d.Outcome == frames.Modified:
+		return transport.Released
+	}
+	return transport.Accepted
 }
 
 // outcome is what the sender of a message is told of a disposition: nil if it

@@ -26,6 +26,7 @@ type conn struct {
 	reader messageReader
 	info   transport.Info
 	o      *transport.ListenOptions
+	broker *membership // nil without a broker
 
 	frameSize int // the largest frame that the peer takes
 	stage     stage
@@ -50,6 +51,17 @@ type conn struct {
 
 	dirty   []*session // with something to say
 	waiting bool       // the goroutine that reads waits for the peer
+	acting  bool       // it has handed a message to the broker, and will flush
+
+	// orphans is how many messages of links that are gone wait for the broker's
+	// word.
+	orphans int
+	settled []*sent // by a disposition; belongs to the goroutine that reads
+	// hungry are the outlets for which the broker has messages but the peer no
+	// room, crowded those for which the send buffer had none. stirred says that
+	// this may have changed.
+	hungry, crowded []*outlet
+	stirred         bool
 
 	pump pump
 }
@@ -87,6 +99,10 @@ func (c *conn) step() (*transport.Message, error) {
 	var m *transport.Message
 	if err == nil {
 		m, err = c.act(f)
+		c.feed()
+	}
+	if m != nil {
+		c.acted()
 	}
 	switch {
 	case err == nil && m != nil && !c.gathers.Load():
@@ -95,6 +111,15 @@ func (c *conn) step() (*transport.Message, error) {
 		c.refuse(err)
 	}
 	return m, err
+}
+
+// acted says that the goroutine that reads does something else now.
+func (c *conn) acted() {
+	if c.broker != nil {
+		c.mu.Lock()
+		c.acting = false
+		c.mu.Unlock()
+	}
 }
 
 // act handles what a peer sends on an open connection.
@@ -207,6 +232,7 @@ func (c *conn) Gather() {
 
 // Release lets it go.
 func (c *conn) Release() {
+	c.feed()
 	c.flush()
 	c.stream.Release()
 }
@@ -222,12 +248,13 @@ func (c *conn) Flush(ctx context.Context) error {
 func (c *conn) idle() {
 	for {
 		c.mu.Lock()
-		if len(c.dirty) == 0 {
-			c.waiting = true
+		if len(c.dirty) == 0 && !c.stirred {
+			c.waiting, c.acting = true, false
 			c.mu.Unlock()
 			return
 		}
 		c.mu.Unlock()
+		c.feed()
 		c.flush()
 	}
 }
@@ -292,6 +319,7 @@ func (c *conn) say(change func(dst []byte) []byte) {
 
 // wake lets senders look again. It needs mu.
 func (c *conn) wake() {
+	c.stirred = len(c.hungry) > 0
 	if c.changed != nil {
 		close(c.changed)
 		c.changed = nil
@@ -308,6 +336,9 @@ func (c *conn) over(err error) {
 	c.wake()
 	c.pump.timer.Stop()
 	c.mu.Unlock()
+	if c.broker != nil {
+		go c.broker.leave() // it may wait for who has found this out
+	}
 	tell(dones, c.lost(err))
 }
 

@@ -22,8 +22,19 @@ func (d *deliveries[T]) add(id uint32, of T) {
 		d.all = slices.Delete(d.all, 0, d.from)
 		d.from = 0
 	}
+	if n := len(d.all) - d.from; n > 64 && n > 2*d.n {
+		d.compact()
+	}
 	d.all = append(d.all, delivery[T]{id, of})
 	d.n++
+}
+
+// compact drops those that have their outcomes, so that one without does not
+// keep all that came after it.
+func (d *deliveries[T]) compact() {
+	var none T
+	d.all = slices.DeleteFunc(d.all, func(e delivery[T]) bool { return e.of == none })
+	d.from = 0
 }
 
 // find returns the place of the first delivery whose id is id or after it.

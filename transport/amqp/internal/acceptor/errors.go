@@ -25,6 +25,8 @@ const (
 	transferLimit     = "amqp:link:transfer-limit-exceeded"
 	messageSize       = "amqp:link:message-size-exceeded"
 	stolen            = "amqp:link:stolen"
+	detachForced      = "amqp:link:detach-forced"
+	internalError     = "amqp:internal-error"
 )
 
 // A fault is why the connection ends: the condition for the peer, and a sentence

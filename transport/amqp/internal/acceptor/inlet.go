@@ -15,6 +15,7 @@ const partials = 4
 type inlet struct {
 	*link
 	address string // what it sends to; "" if each message says so
+	node    string // the same in words for the broker; "" if that has no part in it
 
 	// received, done and limit count deliveries from the link's attachment on:
 	// those that have come, that the application is done with, and that may
@@ -26,6 +27,11 @@ type inlet struct {
 	id      uint32
 	settled bool
 	payload []byte
+
+	// handed is how many messages wait for the broker's word. Once the link is
+	// orphaned they are counted by the connection.
+	handed   int
+	orphaned bool
 }
 
 // credit is how many deliveries the peer may have under way by one link: a
@@ -196,8 +202,11 @@ func (c *conn) message(l *inlet, f *frame) (*transport.Message, error) {
 	var why *frames.Error
 	if err != nil {
 		why = refusal(decodeError, "%v", err)
-	} else {
-		why = c.route(l, m)
+	} else if to, ok := c.brokered(l, m); ok {
+		c.hand(l, m, to)
+		return nil, nil
+	} else if why = c.route(l, m); why == nil && c.reader.kind == asValue {
+		why = refusal(decodeError, "the body is neither data nor a string or binary value, which is what this server understands")
 	}
 	if why != nil {
 		return nil, c.reject(l, why)
@@ -220,7 +229,7 @@ func (c *conn) route(l *inlet, m *transport.Message) *frames.Error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m.ReplyTo != "" && len(c.outlets[m.ReplyTo]) == 0 {
+	if m.ReplyTo != "" && len(c.outlets[m.ReplyTo]) == 0 && c.broker == nil {
 		return refusal(notFound, "reply-to %.60q is not attached on this connection; attach a receiver to it first", m.ReplyTo)
 	}
 	return nil

@@ -70,6 +70,7 @@ func (c *conn) attach(f *frame) error {
 	}
 	l := &link{session: s, key: linkName{string(a.Name), a.Receiver}, handle: a.Handle}
 	answer, why := c.judge(l, &a)
+	out, joined := l.out, false
 	var dones []func(error)
 	c.say(func(dst []byte) []byte {
 		if s.ended {
@@ -87,9 +88,16 @@ func (c *conn) attach(f *frame) error {
 		}
 		dst = answer.Append(dst, s.channel)
 		l.join()
+		joined = true
+		if out != nil && out.ended != nil {
+			dst, _ = l.detach(dst, out.ended)
+		}
 		return s.appendPending(dst) // with the first credit
 	})
 	tell(dones, c.unreceived("the link was attached again"))
+	if !joined && out != nil && out.consumer != nil {
+		out.consumer.Detach()
+	}
 	return nil
 }
 
@@ -99,6 +107,9 @@ func (c *conn) judge(l *link, a *frames.Attach) (answer frames.Attach, why *fram
 	answer = frames.Attach{
 		Name: a.Name, Handle: a.Handle, Receiver: !a.Receiver, SendMode: a.SendMode, Source: a.Source, Target: a.Target,
 		MaxMessageSize: a.MaxMessageSize,
+	}
+	if c.broker == nil {
+		answer.Source.Capabilities, answer.Target.Capabilities, answer.Source.Copy = 0, 0, false
 	}
 	switch {
 	case len(a.Name) > maxName, len(a.Source.Address) > maxName, len(a.Target.Address) > maxName:
@@ -125,14 +136,23 @@ func (c *conn) judgeSource(l *link, answer *frames.Attach) *frames.Error {
 		return refusal(invalidField, "attach has no source")
 	case src.Dynamic && len(src.Address) > 0:
 		return refusal(invalidField, "a dynamic source has an address; leave it out")
-	case src.Dynamic:
+	case src.Dynamic && c.broker == nil:
 		src.Address, src.HasAddress = []byte("reply."+rand.Text()), true
-	case len(src.Address) == 0:
+	case !src.Dynamic && len(src.Address) == 0:
 		return refusal(invalidField, "the source has no address; name one, or ask for a dynamic one")
 	}
 	l.out = &outlet{link: l, address: string(answer.Source.Address), mode: answer.SendMode, most: answer.MaxMessageSize}
 	answer.MaxMessageSize = 0
-	return nil
+	if c.broker == nil {
+		return nil
+	}
+	answer.Target.Capabilities = 0
+	src := &answer.Source
+	if _, served := c.own(node(src)); served && !src.Dynamic {
+		src.Capabilities, src.Copy = 0, false
+		return nil
+	}
+	return c.subscribe(l, answer)
 }
 
 // judgeTarget makes an inlet: the peer may send to what is served here, or name
@@ -144,11 +164,20 @@ func (c *conn) judgeTarget(l *link, answer *frames.Attach) *frames.Error {
 		return refusal(invalidField, "attach has no target")
 	case answer.Target.Dynamic:
 		return refusal(notImplemented, "dynamic targets are not supported; this server serves %s", c.served())
-	case address != "" && !c.serves(address):
+	case address != "" && !c.serves(address) && c.broker == nil:
 		return refusal(notFound, "no address %.60q; this server serves %s", address, c.served())
 	}
-	l.in = &inlet{link: l, address: address}
 	answer.MaxMessageSize = c.maxMessage()
+	if c.broker != nil {
+		answer.Source.Capabilities, answer.Source.Copy = 0, false
+		if own, served := c.own(node(&answer.Target)); served {
+			address = own
+		} else if address != "" {
+			return c.judgeNode(l, answer)
+		}
+		answer.Target.Capabilities &= frames.Queue
+	}
+	l.in = &inlet{link: l, address: address}
 	return nil
 }
 
@@ -211,6 +240,7 @@ func (l *link) join() {
 	c.names[l.key] = l
 	if l.out != nil {
 		c.outletCount++
+		l.out.known = true
 		c.outlets[l.out.address] = append(c.outlets[l.out.address], l.out)
 		return
 	}
@@ -239,6 +269,9 @@ func (l *link) forget() {
 	}
 	if l.in != nil {
 		l.in.reset()
+		l.in.orphaned = true
+		c.orphans += l.in.handed
+		l.in.handed = 0
 	}
 	l.state = gone
 }
@@ -248,7 +281,7 @@ func (l *link) forget() {
 func (l *link) leave() []func(error) {
 	l.forget()
 	s := l.session
-	dones := s.forgetSent(l)
+	dones := l.withdraw(s.forgetSent(l))
 	if s.backlog.link == l {
 		s.conn.backlog -= s.backlog.drop()
 	}
@@ -277,6 +310,9 @@ func (c *conn) expel(l *link, why *frames.Error) {
 		return dst
 	})
 	tell(dones, c.unreceived(why.Description))
+	if c.broker != nil {
+		go c.roomy() // what it had under way is nobody's now
+	}
 }
 
 // detached handles the peer's detach.

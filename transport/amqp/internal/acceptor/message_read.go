@@ -31,6 +31,8 @@ type messageReader struct {
 	ttl    time.Duration
 	data   []byte // of several data sections
 	bodies int
+	kind   bodyKind // of the last message
+	values bool     // the broker takes what a value section has
 	// last are the texts of the last message, most of which the next has, too.
 	last struct{ to, replyTo, subject, contentType string }
 }
@@ -38,21 +40,22 @@ type messageReader struct {
 // read returns the message in payload. A payload that is owned is kept, another
 // copied. An error that is no fault is about this message alone.
 func (r *messageReader) read(payload []byte, owned bool) (*transport.Message, error) {
-	r.m, r.ttl, r.data, r.bodies = transport.Message{}, 0, nil, 0
+	r.m, r.ttl, r.data, r.bodies, r.kind = transport.Message{}, 0, nil, 0, asData
 	defer func() { r.m, r.data = transport.Message{}, nil }()
 	head := 0
 	for d := codec.NewDecoder(payload); d.More(); {
-		before := len(d.Rest())
+		rest := d.Rest()
 		v := d.Value()
 		if d.Err() != nil {
 			return nil, d.Err()
 		}
 		code := v.Descriptor()
-		if err := r.section(code, v); err != nil {
+		section := rest[:len(rest)-len(d.Rest())]
+		if err := r.section(code, v, section); err != nil {
 			return nil, err
 		}
 		if code != sectionData && code != sectionValue {
-			head += before - len(d.Rest())
+			head += len(section)
 		}
 	}
 	if head > r.limits.HeaderBytes {
@@ -99,8 +102,8 @@ func wrap(m *transport.Message, owned bool) *transport.Message {
 	return own
 }
 
-// section takes in one section.
-func (r *messageReader) section(code uint64, v codec.Value) error {
+// section takes in one section, of which all is the encoded form.
+func (r *messageReader) section(code uint64, v codec.Value, all []byte) error {
 	switch code {
 	case sectionHeader:
 		return r.header(v)
@@ -111,6 +114,12 @@ func (r *messageReader) section(code uint64, v codec.Value) error {
 	case sectionData:
 		return r.body(v, codec.Binary)
 	case sectionValue:
+		switch k := v.Inner().Kind(); {
+		case k == codec.String:
+			r.kind = asText
+		case r.values && k != codec.Binary && k != codec.Null:
+			return r.value(v, all)
+		}
 		return r.body(v, codec.Binary, codec.String, codec.Null)
 	case sectionDeliveryAnnotations, sectionMessageAnnotations, sectionFooter:
 		return annotations(v)

@@ -70,11 +70,37 @@ func appendMessage(dst []byte, m *transport.Message) []byte {
 		dst, at = codec.BeginList(codec.AppendDescriptor(dst, sectionHeader))
 		dst = codec.EndList(codec.AppendBool(dst, true), at, 1)
 	}
+	dst = appendInfo(dst, m)
+	return codec.AppendBinary(codec.AppendDescriptor(dst, sectionData), m.Body)
+}
+
+// appendDelivered is appendMessage for a message of the broker, with how often and
+// how long it has been under way (section 3.2.1).
+func appendDelivered(dst []byte, m *transport.Message) []byte {
+	dst, at := codec.BeginList(codec.AppendDescriptor(dst, sectionHeader))
+	dst = codec.AppendNull(codec.AppendBool(dst, m.Durable)) // priority
+	if ttl := left(m); ttl > 0 {
+		dst = codec.AppendUint(dst, ttl)
+	} else {
+		dst = codec.AppendNull(dst)
+	}
+	dst = codec.AppendBool(dst, m.Attempt == 0) // first-acquirer
+	dst = codec.EndList(codec.AppendUint(dst, uint32(max(m.Attempt, 0))), at, 5)
+	if m.ContentType == valueType {
+		bare := *m
+		bare.ContentType = ""
+		return appendBody(appendInfo(dst, &bare), m)
+	}
+	return appendBody(appendInfo(dst, m), m)
+}
+
+// appendInfo appends the sections between header and body.
+func appendInfo(dst []byte, m *transport.Message) []byte {
 	dst = appendProperties(dst, m)
 	if len(m.Headers) > 0 {
 		dst = appendHeaders(dst, m.Headers)
 	}
-	return codec.AppendBinary(codec.AppendDescriptor(dst, sectionData), m.Body)
+	return dst
 }
 
 // appendHeaders appends section 3.2.5, whose names differ: of those that repeat,

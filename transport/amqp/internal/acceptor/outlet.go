@@ -2,6 +2,7 @@ package acceptor
 
 import (
 	"context"
+	"errors"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/amqp/internal/frames"
@@ -18,16 +19,35 @@ type outlet struct {
 	// count is the delivery-count, credit how many more the peer takes.
 	count, credit uint32
 	drain         bool // the peer has asked to have its credit used up
+
+	// What the broker knows of it. consumer is nil if it knows nothing, and else
+	// set before the link is known. global is what others send to in order to
+	// reach it.
+	consumer        transport.Consumer
+	global          string
+	known           bool
+	over            bool          // the broker has been told of its end, or told us
+	ended           *frames.Error // why, before it was known
+	hungry, crowded bool          // see those of the connection
+
+	// While the peer drains: the delivery-count when the broker was asked, and
+	// whether it is asked again in a moment.
+	pausedAt        uint32
+	paused, pausing bool
 }
 
 // sent is a delivery that waits for the peer's outcome.
 type sent struct {
 	out  *outlet
 	done func(error) // told of it, or nil
+
+	brokered bool // the broker is told, by its token
+	token    uint64
 }
 
-// flowed takes in the credit that the peer gives (section 2.6.7). Nothing waits
-// here to be sent, so that one who wants its credit used up gets it back.
+// flowed takes in the credit that the peer gives (section 2.6.7). Unless the
+// broker has something, nothing waits here to be sent, so that one who wants its
+// credit used up gets it back.
 func (l *outlet) flowed(x *frames.Flow) {
 	if x.HasLinkCredit {
 		l.credit = x.LinkCredit
@@ -40,7 +60,11 @@ func (l *outlet) flowed(x *frames.Flow) {
 			l.credit = 0
 		}
 	}
-	l.drain = x.Drain
+	l.drain, l.paused = x.Drain, false
+	if l.consumer != nil && l.credit > 0 {
+		l.session.conn.starve(l)
+		return
+	}
 	if l.drain {
 		l.count += l.credit
 		l.credit = 0
@@ -71,6 +95,9 @@ type sending struct {
 	size   int         // of the message, at most; exactly, if that matters
 	frames int         // that it takes, at most
 
+	brokered bool // the broker sends it, and knows it by its token
+	token    uint64
+
 	sent    bool
 	changed chan struct{} // when it has to wait
 }
@@ -86,6 +113,8 @@ func (c *conn) deliver(ctx context.Context, m *transport.Message, x *sending) (e
 		links, err := c.ready(m, x)
 		c.mu.Unlock()
 		switch {
+		case c.broker != nil && m.To != "" && !x.all && errors.Is(err, transport.ErrNoRoute):
+			return c.forward(m, x.done)
 		case err != nil:
 			return c.notSent(err)
 		case x.changed != nil:
@@ -166,7 +195,7 @@ func noRoute(to string) error {
 // settles reports whether a message is sent settled by l: so that nobody asks
 // for its outcome.
 func (l *outlet) settles(x *sending) bool {
-	return l.mode == frames.SendSettled || l.mode == frames.SendMixed && x.done == nil
+	return l.mode == frames.SendSettled || l.mode == frames.SendMixed && x.done == nil && !x.brokered
 }
 
 // append appends the transfers of a delivery; those for which the peer has no
@@ -179,14 +208,18 @@ func (l *outlet) append(dst []byte, m *transport.Message, x *sending) []byte {
 	l.count++
 	if !t.Settled {
 		s.conn.unsettled++
-		s.sent.add(t.ID, &sent{out: l, done: x.done})
+		s.sent.add(t.ID, &sent{out: l, done: x.done, brokered: x.brokered, token: x.token})
+	}
+	sections := appendMessage
+	if x.brokered {
+		sections = appendDelivered
 	}
 	if x.frames == 1 && s.peerWindow > 0 {
 		dst, at := frames.BeginTransfer(dst, s.channel, &t, true)
 		s.passed()
-		return frames.End(appendMessage(dst, m), at)
+		return l.used(frames.End(sections(dst, m), at), x)
 	}
-	rest := appendMessage(make([]byte, 0, x.size), m)
+	rest := sections(make([]byte, 0, x.size), m)
 	for first := true; first || len(rest) > 0; first = false {
 		n := min(len(rest), s.conn.frameSize-frames.MaxTransferHead)
 		t.More = n < len(rest)
@@ -200,7 +233,17 @@ func (l *outlet) append(dst []byte, m *transport.Message, x *sending) []byte {
 		}
 		rest = rest[n:]
 	}
-	return dst
+	return l.used(dst, x)
+}
+
+// used tells a peer that drains that the broker has used up its credit.
+func (l *outlet) used(dst []byte, x *sending) []byte {
+	if !x.brokered || !l.drain || l.credit > 0 {
+		return dst
+	}
+	f := l.session.state()
+	l.fill(&f)
+	return f.Append(dst, l.session.channel)
 }
 
 func appendTransfer(dst []byte, channel uint16, t *frames.Transfer, first bool, part []byte) []byte {

@@ -140,6 +140,7 @@ func (c *conn) runPump(ctx context.Context, cancel context.CancelFunc) {
 	})
 	c.mu.Lock()
 	c.pump.stop = nil
+	c.acting = false
 	c.arm() // somebody may have made room in the queue
 	c.mu.Unlock()
 	c.Release()

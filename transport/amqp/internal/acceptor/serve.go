@@ -37,6 +37,7 @@ func Serve(ctx context.Context, nc net.Conn, o *transport.ListenOptions) (transp
 		}
 		return nil, err
 	}
+	c.join()
 	c.stream.OnEnd(c.over)
 	c.mu.Lock()
 	c.startPump()

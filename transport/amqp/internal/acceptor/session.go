@@ -131,11 +131,12 @@ func (c *conn) end(s *session, why *frames.Error) {
 // leave forgets all that a session has, and returns who is to be told that its
 // deliveries have no outcome.
 func (s *session) leave() []func(error) {
+	dones := s.forgetSent(nil)
 	for _, l := range s.links {
+		dones = l.withdraw(dones)
 		l.forget()
 	}
 	clear(s.links)
-	dones := s.forgetSent(nil)
 	s.received, s.settled, s.speaking, s.echo = deliveries[*inlet]{}, nil, nil, false
 	s.conn.backlog -= s.backlog.drop()
 	s.conn.wake()

@@ -52,7 +52,7 @@ func (l *inlet) settle(id uint32, v settlement) error {
 		l.grant()
 	}
 	// Else the goroutine that reads will say it, before it waits.
-	now := len(c.dirty) > 0 && (c.waiting || !c.gathers.Load())
+	now := len(c.dirty) > 0 && (c.waiting || !c.gathers.Load() && !c.acting)
 	c.mu.Unlock()
 	if now {
 		c.flush()

@@ -80,6 +80,15 @@ func TestAttach(t *testing.T) {
 			Target: frames.Terminus{Kind: frames.Target, Address: []byte("rpc"), HasAddress: true}, InitialDeliveryCount: 5, HasInitialDeliveryCount: true,
 		},
 		{Name: []byte("n"), SendMode: frames.SendMixed},
+		{
+			Name: []byte("n"),
+			Source: frames.Terminus{
+				Kind: frames.Source, Address: []byte("a"), HasAddress: true, Copy: true, Capabilities: frames.Topic | frames.TemporaryTopic,
+			},
+			Target: frames.Terminus{
+				Kind: frames.Target, Address: []byte("b"), HasAddress: true, Dynamic: true, Capabilities: frames.Queue | frames.TemporaryQueue,
+			},
+		},
 	} {
 		_, fields, _ := body(t, want.Append(nil, 0), frames.CodeAttach)
 		var got frames.Attach
@@ -121,6 +130,41 @@ func TestTransfer(t *testing.T) {
 		_, fields, _ = body(t, frames.End(frame, at), frames.CodeTransfer)
 		got.Parse(&fields)
 		same(t, got, frames.Transfer{Handle: id, Settled: true, More: true}, fields.Err())
+	}
+}
+
+// TestCapabilities: those known are found in either form of the field, and others
+// do no harm.
+func TestCapabilities(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		field []byte
+		want  frames.Capability
+	}{
+		{"null", codec.AppendNull(nil), 0},
+		{"symbol", codec.AppendSymbol(nil, "queue"), frames.Queue},
+		{"array", codec.AppendSymbols(nil, "x", "temporary-topic", "topic"), frames.Topic | frames.TemporaryTopic},
+		{"unknown", codec.AppendSymbol(nil, "shared"), 0},
+		{"string", codec.AppendString(nil, "queue"), 0},
+		{"number", codec.AppendUint(nil, 7), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dst, at := codec.BeginList(codec.AppendDescriptor(nil, 0x12)) // attach
+			dst = codec.AppendString(dst, "n")
+			dst = codec.AppendBool(codec.AppendUint(dst, 0), false)
+			dst = append(dst, 0x40, 0x40, 0x40)
+			target, inner := codec.BeginList(codec.AppendDescriptor(nil, 0x29))
+			target = append(codec.AppendString(target, "a"), 0x40, 0x40, 0x40, 0x40, 0x40)
+			target = codec.EndList(append(target, c.field...), inner, 7)
+			dst = codec.EndList(append(dst, target...), at, 7)
+			d := codec.NewDecoder(dst)
+			fields := d.Composite(frames.CodeAttach)
+			var a frames.Attach
+			a.Parse(&fields)
+			if err := fields.Err(); err != nil || a.Target.Capabilities != c.want || string(a.Target.Address) != "a" {
+				t.Errorf("capabilities %v, address %q, %v; want %v", a.Target.Capabilities, a.Target.Address, err, c.want)
+			}
+		})
 	}
 }
 

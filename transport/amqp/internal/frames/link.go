@@ -31,6 +31,20 @@ type Terminus struct {
 	HasAddress bool
 	// Dynamic asks for a node to be made, or says that it was.
 	Dynamic bool
+	// Copy says of a source that messages are read and stay there (section
+	// 3.5.6).
+	Copy bool
+	// Capabilities are those of the node that are known here.
+	Capabilities Capability
+}
+
+// fields is how many fields a source or target has, of which the last are the
+// capabilities.
+func (t *Terminus) fields() int {
+	if t.Kind == Source {
+		return 11
+	}
+	return 7
 }
 
 // parseTerminus reads a source or target field.
@@ -65,6 +79,14 @@ func parseTerminus(d *codec.Decoder) (t Terminus) {
 	fields.Skip() // expiry-policy
 	fields.Skip() // timeout
 	t.Dynamic, _ = fields.Bool()
+	fields.Skip() // dynamic-node-properties
+	if t.Kind == Source {
+		t.Copy = string(fields.Value().Bytes()) == distributionCopy
+		fields.Skip() // filter
+		fields.Skip() // default-outcome
+		fields.Skip() // outcomes
+	}
+	t.Capabilities = parseCapabilities(&fields)
 	if err := fields.Err(); err != nil {
 		d.Failf("terminus: %v", err)
 	}
@@ -85,11 +107,25 @@ func (t *Terminus) append(dst []byte) []byte {
 		return codec.EndList(dst, at, 0)
 	}
 	dst = codec.AppendString(dst, t.Address)
-	if !t.Dynamic {
-		return codec.EndList(dst, at, 1)
+	n := 1
+	nulls := func(until int) {
+		for ; n < until; n++ {
+			dst = codec.AppendNull(dst)
+		}
 	}
-	dst = codec.AppendNull(codec.AppendNull(codec.AppendNull(dst)))
-	return codec.EndList(codec.AppendBool(dst, true), at, 5)
+	if t.Dynamic {
+		nulls(4)
+		dst, n = codec.AppendBool(dst, true), 5
+	}
+	if t.Copy {
+		nulls(6)
+		dst, n = codec.AppendSymbol(dst, distributionCopy), 7
+	}
+	if t.Capabilities != 0 {
+		nulls(t.fields() - 1)
+		dst, n = t.Capabilities.append(dst), t.fields()
+	}
+	return codec.EndList(dst, at, n)
 }
 
 // Attach is the attach performative (section 2.7.3).

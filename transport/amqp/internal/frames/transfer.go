@@ -79,8 +79,9 @@ type Disposition struct {
 	Outcome Outcome
 	// Error is the reason of Rejected, or nil.
 	Error *Error
-	// Failed says of Modified that the delivery counts as a failed one.
-	Failed bool
+	// Failed says of Modified that the delivery counts as a failed one, and
+	// Undeliverable that it is not to come by this link again.
+	Failed, Undeliverable bool
 }
 
 // An Outcome is a delivery's state.
@@ -134,6 +135,7 @@ func (x *Disposition) state(d *codec.Decoder) {
 	case uint64(Modified):
 		x.Outcome = Modified
 		x.Failed, _ = fields.Bool()
+		x.Undeliverable, _ = fields.Bool()
 	}
 	for fields.More() {
 		fields.Skip()
