@@ -96,8 +96,10 @@ func TestBusMessages(t *testing.T) {
 		{"JSON that is cut off", `{"a":`, "", nil, `,"params":{"text":"{\"a\":"}`, ""},
 		{"JSON that goes on", `[1],"method":"rpc.events.end"`, "", nil, `,"params":{"text":"[1],\"method\":\"rpc.events.end\""}`, ""},
 		{"JSON that is not UTF-8", "[\"\xff\"]", "", nil, `,"params":{"base64":"WyL/Il0="}`, ""},
-		{"JSON that nests too deep", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "", nil,
-			`,"params":{"text":"` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `"}`, ""},
+		{
+			"JSON that nests too deep", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "", nil,
+			`,"params":{"text":"` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `"}`, "",
+		},
 		{"a header that is not UTF-8", "[]", "", headers("a", "\xff"), `,"params":[]`, `"headers":{"a":"` + "\uFFFD" + `"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

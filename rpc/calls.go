@@ -155,11 +155,12 @@ func (c *calls) sent(epoch uint64, ws ...*waiter) {
 	defer c.mu.Unlock()
 	for _, w := range ws {
 		w.sent = true
-		if w.view != nil && w.view.over() && c.waiting[w.id] == w {
+		switch {
+		case w.view != nil && w.view.over() && c.waiting[w.id] == w:
 			c.settle(w, answer{err: ErrClosed, outcome: Unknown})
-		} else if c.epoch != epoch && c.waiting[w.id] == w {
+		case c.epoch != epoch && c.waiting[w.id] == w:
 			c.settle(w, answer{err: cmp.Or(c.closed, c.lost), outcome: Unknown})
-		} else if w.future != nil {
+		case w.future != nil:
 			c.watch(w)
 		}
 	}

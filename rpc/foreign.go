@@ -3,7 +3,6 @@ package rpc
 import (
 	"bytes"
 	"encoding/base64"
-
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"

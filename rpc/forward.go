@@ -53,7 +53,8 @@ func (r *request) forward(ctx context.Context, dst, params []byte) ([]byte, erro
 	}
 	beside, hops := r.hop()
 	if hops > maxHops {
-		return dst, Errorf(CodeShuttingDown, "service %.100q is sought in a circle: %d servers have passed the request on; nothing was executed", service, maxHops)
+		return dst, Errorf(CodeShuttingDown,
+			"service %.100q is sought in a circle: %d servers have passed the request on; nothing was executed", service, maxHops)
 	}
 	c, err := r.session.forward(ctx, service)
 	if err == nil && c == nil {

@@ -39,7 +39,7 @@ func spending(l *ledger) *rpc.Mux {
 // elsewhere, and each call is answered.
 func TestServiceMovesUnderLoad(t *testing.T) {
 	onWires(t, func(t *testing.T, w wire) {
-		const callers, each = 8, 2500
+		const callers, each = 8, 500
 		l := newLedger(callers * each)
 		there := serve(t, w, spending(l), nil)
 		here := serve(t, w, spending(l), &rpc.ServerOptions{
@@ -363,7 +363,7 @@ func TestDrainService(t *testing.T) {
 			t.Errorf("DrainService() = %v, want nil", err)
 		}
 		for i, f := range []interface {
-			Get(context.Context) (int, error)
+			Get(ctx context.Context) (int, error)
 		}{first, second} {
 			if v, err := f.Get(t.Context()); v != i+1 || err != nil {
 				t.Errorf("call %d = %d, %v, want an answer", i+1, v, err)

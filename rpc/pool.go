@@ -276,7 +276,8 @@ func (p *Pool) Consume(ctx context.Context, rawURL string, sub transport.Subscri
 	}
 	if s.hearing == nil {
 		s.leave()
-		return nil, &transport.OpError{Op: "subscribe", Err: transport.WithReason(transport.ErrUnsupported, "queues are consumed from brokers")}
+		err = transport.WithReason(transport.ErrUnsupported, "queues are consumed from brokers")
+		return nil, &transport.OpError{Op: "subscribe", Err: err}
 	}
 	c := newConsumption(s, to)
 	if _, err := c.Subscribe(ctx, sub); err != nil {

@@ -216,7 +216,7 @@ func TestPoolFair(t *testing.T) {
 				})
 			}
 			time.Sleep(100 * time.Millisecond)
-			for range 50 {
+			for range 20 {
 				began := time.Now()
 				if err := polite.Call(ctx, "Work", nil, nil); err != nil {
 					t.Error(err)
@@ -344,7 +344,8 @@ func TestPoolOutlivesLoss(t *testing.T) {
 				defer cancel()
 				_ = h.Shutdown(ctx)
 				within(t, c.Done(), "the connection to end")
-				for until := time.Now().Add(patience); p.Stats().Connections > 0 && time.Now().Before(until); time.Sleep(time.Millisecond) {
+				for until := time.Now().Add(patience); p.Stats().Connections > 0 && time.Now().Before(until); {
+					time.Sleep(time.Millisecond)
 				}
 				has(t, p, 0, 0)
 				return

@@ -177,7 +177,8 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
-		services: s.services, elsewhere: s.elsewhere, forward: s.o.Forward, events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
+		services: s.services, elsewhere: s.elsewhere, forward: s.o.Forward,
+		events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	if a, ok := transport.As[transport.Audience](conn); ok && conn.Info().Feed {
 		sess.subscribers.listenedTo(a)

@@ -102,10 +102,10 @@ func (s *Server) DrainService(ctx context.Context, name string) error {
 		case <-ctx.Done():
 		}
 	}
-	switch state, n := svc.gate.look(); {
-	case state == Stopped:
+	switch state, n := svc.gate.look(); state {
+	case Stopped:
 		return nil
-	case state == Running:
+	case Running:
 		return fmt.Errorf("rpc: service %s was started again before it was drained", name)
 	default:
 		return fmt.Errorf("rpc: %d requests to service %s are not answered yet: %w", n, name, context.Cause(ctx))
