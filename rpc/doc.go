@@ -98,6 +98,18 @@
 // to calls on its own connection, which its window keeps free. docs/events.md in
 // the repository has the contract for peers that are not written in Go.
 //
+// With [EventOptions].Bus events go by the topics of a broker, so that who subscribes
+// there, and on other servers, gets them too.
+//
+// # Services
+//
+// The methods of Bank are those called Bank.something. [ServerOptions].Services gives a
+// service a queue of its own; [Server.DrainService] has what was accepted
+// answered, and what comes from then on goes to where [ServerOptions].Forward says, as it
+// is. So a service may move to another process, and its callers do not notice.
+//
+// A [Pool] lets clients and consumers share a connection, in turn.
+//
 // # Calls that outlive their connection
 //
 //	mux.Configure("Task.Run", rpc.MethodOptions{Async: true})
