@@ -99,7 +99,8 @@ func (c BrokerConfig) maySubscribe() func(*transport.Info, string) error {
 	}
 	return func(peer *transport.Info, filter string) error {
 		if peer == nil {
-			return rpc.Errorf(brokerrpc.CodeDenied, "requests that came through a broker may not subscribe to %.100q: nobody knows whose they are", filter)
+			return rpc.Errorf(brokerrpc.CodeDenied,
+				"a request that came through a broker may not subscribe to %.100q: nobody knows whose it is", filter)
 		}
 		err := access.May(peer, broker.Subscribe, broker.Destination{Kind: broker.Topic, Name: filter})
 		if err != nil {

@@ -158,9 +158,12 @@ func TestAccess(t *testing.T) {
 		user, wire, path string
 		may              bool
 	}{
-		{"ann", "stomp", "/queue/Calc", true}, {"ann", "amqp", "/queue/Calc", true},
-		{"bob", "stomp", "/queue/Calc", false}, {"bob", "amqp", "/queue/Calc", false},
-		{"eve", "stomp", "/topic/news.x", false}, {"bob", "amqp", "/topic/news.x", true},
+		{"ann", "stomp", "/queue/Calc", true},
+		{"ann", "amqp", "/queue/Calc", true},
+		{"bob", "stomp", "/queue/Calc", false},
+		{"bob", "amqp", "/queue/Calc", false},
+		{"eve", "stomp", "/topic/news.x", false},
+		{"bob", "amqp", "/topic/news.x", true},
 	} {
 		if err := consumes(t, at(tt.user, tt.wire, host, tt.path)); (err == nil) != tt.may || err != nil && !errors.Is(err, transport.ErrRefused) {
 			t.Errorf("%s by %s subscribes to %s: %v, want it allowed: %t", tt.user, tt.wire, tt.path, err, tt.may)

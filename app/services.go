@@ -29,7 +29,8 @@ type ServiceConfig struct {
 func validateServices(all map[string]ServiceConfig) error {
 	for name, s := range all {
 		if name == "" || s.Depth < 0 || s.Workers < 0 {
-			return &ConfigError{Key: "services", Err: fmt.Errorf("%q: a service needs a name, and depth and workers must not be negative", name)}
+			err := fmt.Errorf("%q: a service needs a name, and depth and workers must not be negative", name)
+			return &ConfigError{Key: "services", Err: err}
 		}
 	}
 	return nil

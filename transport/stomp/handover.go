@@ -17,7 +17,7 @@ import (
 // join introduces the connection to the broker, whose handshake is over.
 func (c *serverConn) join(b transport.Broker) {
 	c.handing = make(chan struct{}, c.o.Limits.Unsettled)
-	c.handed = c.wasHanded
+	c.handed, c.answered = c.wasHanded, c.wasAnswered
 	c.before = c.ready
 	c.stream.OnRoom(c.roomy)
 	c.session = b.Join(&c.info)
@@ -56,9 +56,8 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 	done := c.handed
 	if id, asked := f.Header.Contains(frame.Receipt); asked {
 		done = func(err error) { c.wasHandedWith(id, err) }
-	}
-	if strings.HasPrefix(m.To, replyPrefix) {
-		done = forgiving(done)
+	} else if strings.HasPrefix(m.To, replyPrefix) {
+		done = c.answered
 	}
 	c.handing <- struct{}{} // for which ready has waited
 	c.session.Send(m, done)
@@ -68,16 +67,14 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 // replyPrefix begins what the broker calls the private addresses of others.
 const replyPrefix = "/reply-queue/"
 
-// forgiving takes an answer to somebody who has gone for one that has arrived: an
-// ERROR would end the connection of who has answered, and with it what others
-// have asked.
-func forgiving(done func(error)) func(error) {
-	return func(err error) {
-		if errors.Is(err, transport.ErrNoRoute) {
-			err = nil
-		}
-		done(err)
+// wasAnswered is told what became of an answer without a receipt. One to somebody
+// who has gone is nothing: an ERROR would end the connection of who has answered,
+// and with it what others have asked.
+func (c *serverConn) wasAnswered(err error) {
+	if errors.Is(err, transport.ErrNoRoute) {
+		err = nil
 	}
+	c.wasHanded(err)
 }
 
 // ready waits, before the next frame is read, until the broker has taken, or not,

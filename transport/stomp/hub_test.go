@@ -211,6 +211,23 @@ func TestHubBesideService(t *testing.T) {
 	})
 }
 
+// TestHubLateAnswer: an answer to somebody who has gone ends nothing, if no receipt
+// was asked for.
+func TestHubLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := broker.New(nil)
+		defer hub.Close()
+		p := newRig(t, &transport.ListenOptions{Broker: hub}, nil).connect("1.2")
+		got := p.say("SEND\ndestination:/reply-queue/x\n\nlate^@SEND\ndestination:/queue/calc\nreceipt:r\n\nx^@")
+		if !strings.HasPrefix(got, "RECEIPT\n") || headerOf(got, "receipt-id") != "r" {
+			t.Errorf("got\n%s\nwant the RECEIPT of what follows", printable(got))
+		}
+		if n := hub.Stats().Unroutable; n != 1 {
+			t.Errorf("%d messages are counted as unroutable, want 1", n)
+		}
+	})
+}
+
 // TestHubRefuses: what is not allowed, or not supported, is refused with a reason
 // and the receipt that was asked for, and ends the connection.
 func TestHubRefuses(t *testing.T) {

@@ -68,6 +68,7 @@ type serverConn struct {
 	session  transport.BrokerSession
 	handing  chan struct{} // one for each SEND that the broker has not decided on
 	handed   func(error)   // takes one out
+	answered func(error)   // the same, for a message to a private address
 	last     *frame.Frame  // the DISCONNECT
 	expelled atomic.Pointer[expulsion]
 

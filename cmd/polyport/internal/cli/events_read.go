@@ -37,10 +37,10 @@ func (r *reader) read(ctx context.Context) error {
 			err = r.print(ctx, s)
 			_ = c.Close()
 		}
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil
-		case !r.helps(err):
+		if err == nil || ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of ctx is none
+		}
+		if !r.helps(err) {
 			return endOfEvents(err)
 		}
 		r.tell(err)
@@ -74,7 +74,9 @@ func (r *reader) print(ctx context.Context, s *rpc.Subscription) error {
 }
 
 // subscribe subscribes on a connection that connect makes.
-func (r *reader) subscribe(ctx context.Context, connect func(context.Context) (transport.Conn, error)) (*rpc.Client, *rpc.Subscription, error) {
+func (r *reader) subscribe(
+	ctx context.Context, connect func(context.Context) (transport.Conn, error),
+) (*rpc.Client, *rpc.Subscription, error) {
 	conn, err := connect(ctx)
 	if err != nil {
 		return nil, nil, err
