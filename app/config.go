@@ -55,6 +55,10 @@ type Config struct {
 	TLS TLSConfig `koanf:"tls"`
 	// HTTP adjusts the wire of HTTP and WebSocket.
 	HTTP HTTPConfig `koanf:"http"`
+	// Broker makes the server a broker, too.
+	Broker BrokerConfig `koanf:"broker"`
+	// Services are those with a queue of their own, by name.
+	Services map[string]ServiceConfig `koanf:"services"`
 }
 
 // LogConfig says what is logged and how.
@@ -248,13 +252,18 @@ func (c Config) Validate() error {
 			return &ConfigError{Key: "users", Err: errors.New("a user needs a name")}
 		}
 	}
+	for _, err := range []error{c.Broker.validate(), validateServices(c.Services)} {
+		if err != nil {
+			return err
+		}
+	}
 	return c.TLS.validate()
 }
 
-// validateNumbers refuses negative numbers, but a heart-beat's.
+// validateNumbers refuses negative numbers, but where they mean something.
 func (c Config) validateNumbers() error {
 	for _, s := range settings() {
-		if s.key == "heartbeat" || s.key == "log.level" {
+		if slices.Contains([]string{"heartbeat", "log.level", "broker.attempts"}, s.key) {
 			continue
 		}
 		if v := s.of(&c); v.CanInt() && v.Int() < 0 {

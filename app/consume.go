@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,8 +23,8 @@ func NewRedialOptions(c Config, log *slog.Logger) (*transport.RedialOptions, err
 			Limits: c.Limits.Transport(), Heartbeat: c.Heartbeat, Logger: log, PlaintextPasswords: c.Consumer.PlaintextPasswords,
 		},
 	}}
-	// A subscription's credit is bounded by it.
-	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch)
+	// The credit of all subscriptions of a connection is bounded by it.
+	o.Limits.Unsettled = max(c.Limits.Unsettled, c.Consumer.Prefetch*len(c.Consume))
 	secured := &tls.Config{MinVersion: c.Consumer.MinVersion.number()}
 	var err error
 	if c.Consumer.CA != "" {
@@ -64,32 +65,59 @@ func shown(u *url.URL) string {
 	return bare.String()
 }
 
-// consume connects to the queues of brokers. It needs mu.
+// consume connects to the queues of brokers: once for all queues of a broker that
+// are reached in the same way. It needs mu.
 func (s *Server) consume(ctx context.Context) error {
 	for _, raw := range s.p.Config.Consume {
 		u, err := consumeURL(raw)
 		if err != nil {
 			return &ConfigError{Key: "consume", Err: err}
 		}
-		conn, err := transport.Redial(ctx, string(raw), s.p.Broker)
-		if err != nil {
-			return fmt.Errorf("app: cannot consume %s: %w", shown(u), err)
-		}
-		s.consumers = append(s.consumers, consumer{url: shown(u), conn: conn})
-		if err := s.subscribe(ctx, conn); err != nil {
+		if err := s.consumeAt(ctx, u); err != nil {
 			return fmt.Errorf("app: cannot consume %s: %w", shown(u), err)
 		}
 	}
 	return nil
 }
 
-// subscribe asks for the requests of the queue that conn was dialed for.
-func (s *Server) subscribe(ctx context.Context, conn transport.Conn) error {
+// consumeAt consumes the queue at u, by a connection that there is already if it
+// can carry more than one. It needs mu.
+func (s *Server) consumeAt(ctx context.Context, u *url.URL) error {
+	broker, queue := *u, destinationOf(u)
+	broker.Path, broker.RawPath = "", ""
+	for i := range s.consumers {
+		c := &s.consumers[i]
+		if c.broker == broker.String() && queue != "" && c.conn.Info().Addressed {
+			c.urls = append(c.urls, shown(u))
+			return s.subscribe(ctx, c.conn, queue)
+		}
+	}
+	conn, err := transport.Redial(ctx, u.String(), s.p.Broker)
+	if err != nil {
+		return err
+	}
+	s.consumers = append(s.consumers, consumer{broker: broker.String(), urls: []string{shown(u)}, conn: conn})
+	return s.subscribe(ctx, conn, "")
+}
+
+// destinationOf is what u names if it is the same for every wire: /queue/calc. What
+// calc alone means is the wire's business, and "" is returned.
+func destinationOf(u *url.URL) string {
+	path := cmp.Or(u.RawPath, u.Path)
+	if !strings.Contains(strings.Trim(path, "/"), "/") {
+		return ""
+	}
+	return path
+}
+
+// subscribe asks for the requests of a queue; the empty one is that which conn was
+// dialed for.
+func (s *Server) subscribe(ctx context.Context, conn transport.Conn, queue string) error {
 	sub, ok := transport.As[transport.Subscriber](conn)
 	if !ok {
 		return transport.ErrUnsupported
 	}
-	var wish transport.Subscription
+	wish := transport.Subscription{Destination: queue}
 	if s.p.Config.Consumer.AtLeastOnce {
 		wish.Ack, wish.Credit = transport.AckEach, s.p.Config.Consumer.Prefetch
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/polyport/polyport/broker"
 )
 
 // convert makes a value of type t from what a file, a flag or, as text, an
@@ -22,6 +24,12 @@ func convert(t reflect.Type, v any) (any, error) {
 	}
 	if t == reflect.TypeFor[[]Secret]() {
 		return toSecrets(v)
+	}
+	if t == reflect.TypeFor[broker.Rules]() {
+		return fromJSON[broker.Rules](v, "a list of rules such as {user: ann, send: [/queue/calc]}")
+	}
+	if t == reflect.TypeFor[map[string]ServiceConfig]() {
+		return fromJSON[map[string]ServiceConfig](v, "services by name, such as {Math: {workers: 4}}")
 	}
 	if v != nil && reflect.TypeOf(v) == t {
 		return v, nil

@@ -21,6 +21,7 @@
 // there are any, then writes one line for each:
 //
 //	listening 127.0.0.1:7070 amqp http stomp ws zmq
+//	broker /queue/NAME /topic/NAME
 //	consuming stomp://127.0.0.1:61613/queue/calc
 //
 // Stop closes the listeners, refuses new requests with
@@ -82,6 +83,23 @@
 //	  origins: []                of web pages that may call, besides the server's own: https://app.example.org
 //	  no_xmlrpc: false           refuse XML-RPC
 //	  compat: false              take requests of HTTP/1.1 without Host
+//	broker:                      POLYPORT_BROKER_…; see [BrokerConfig]
+//	  enabled: false             be a broker: /queue/NAME and /topic/NAME
+//	  queue_depth: 65536         messages in a queue
+//	  queue_bytes: 67108864      of them
+//	  subscriber_depth: 1024     messages that wait for a subscriber
+//	  subscriber_bytes: 4194304  of them
+//	  memory: 1073741824         bytes in all
+//	  send_wait: 5s              for room, before a message is refused
+//	  policy: drop-oldest        for slow subscribers; block, disconnect
+//	  attempts: 10               deliveries before a message is a dead letter; negative for no bound
+//	  dead_letters: dead-letter  the queue for them
+//	  ttl: 0                     of messages to queues; 0 for ever
+//	  retain: 0                  topics whose last message is kept
+//	  access: []                 rules such as {user: ann, send: [/queue/calc]}; POLYPORT_BROKER_ACCESS as JSON
+//	  no_forward: false          do not look for unknown methods' services at queues
+//	  operators: []              users who may call broker.stats and service.*
+//	services: {}                 POLYPORT_SERVICES as JSON: {Math: {depth: 100, workers: 4, elsewhere: false}}
 //
 // Every size, number and duration of zero means its default. Passwords are of
 // type [Secret], which no logger or encoder shows.

@@ -54,6 +54,12 @@ func Load(from Sources) (Config, error) {
 	if err := l.k.Unmarshal("", &c); err != nil {
 		return Config{}, &ConfigError{Err: err}
 	}
+	if len(c.Services) == 0 {
+		c.Services = nil
+	}
+	if len(c.Broker.Access) == 0 {
+		c.Broker.Access = nil
+	}
 	if err := c.Validate(); err != nil {
 		return Config{}, err
 	}

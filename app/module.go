@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
+	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/rpc/intercept"
@@ -24,8 +25,8 @@ var Module = fx.Module("app", LogModule, RPCModule, SampleModule, ServerModule)
 var LogModule = fx.Module("log", fx.Provide(newLogger))
 
 // RPCModule provides the queue, the mux with the methods of the group
-// "methods", and the [*rpc.Server].
-var RPCModule = fx.Module("rpc", fx.Provide(NewMux, NewRPC))
+// "methods", the [*broker.Hub], nil if there is none, and the [*rpc.Server].
+var RPCModule = fx.Module("rpc", fx.Provide(NewMux, NewHub, NewRPC))
 
 // SampleModule adds the sample services to the group "methods".
 var SampleModule = fx.Module("sample", fx.Provide(AsMethods(SampleMethods)))
@@ -92,6 +93,8 @@ type RPCParams struct {
 	Config Config
 	Log    *slog.Logger
 	Mux    *rpc.Mux
+	// Hub is the server's own broker, if there is one.
+	Hub *broker.Hub `optional:"true"`
 }
 
 // RPCResult is what [NewRPC] makes.
@@ -100,15 +103,34 @@ type RPCResult struct {
 
 	Queue  *queue.Queue
 	Server *rpc.Server
+	// Forwarder finds services in other processes; nil if there is no broker.
+	Forwarder *Forwarder
 }
 
 // NewRPC returns a server and the queue that runs its handlers. Both start no
-// goroutine before there is work; [Server.Stop] ends them.
+// goroutine before there is work; [Server.Stop] ends them. With a broker, it adds
+// the methods broker.send and broker.stats to the mux, publishes events on the
+// broker's topics and finds services there; with operators, it adds service.list,
+// service.start and service.drain.
 func NewRPC(p RPCParams) RPCResult {
 	c := p.Config.WithDefaults()
 	q := queue.New(&queue.Options{Depth: c.Queue.Depth, Workers: c.Queue.Workers, Logger: p.Log})
-	o := &rpc.ServerOptions{Queue: q, Limits: c.Limits.RPC(), Logger: p.Log, Interceptors: interceptors(p.Log)}
-	return RPCResult{Queue: q, Server: rpc.NewServer(p.Mux, o)}
+	o := &rpc.ServerOptions{
+		Queue: q, Limits: c.Limits.RPC(), Logger: p.Log, Interceptors: interceptors(p.Log), Services: c.services(),
+	}
+	result := RPCResult{Queue: q}
+	if p.Hub != nil {
+		o.Events = &rpc.EventOptions{Bus: bus{p.Hub}, May: c.Broker.maySubscribe()}
+		if !c.Broker.NoForward {
+			result.Forwarder = NewForwarder(p.Hub, c.Broker.access())
+			o.Forward = result.Forwarder.Find
+		}
+	}
+	run := &operations{c: c.Broker, hub: p.Hub}
+	run.register(p.Mux)
+	result.Server = rpc.NewServer(p.Mux, o)
+	run.server = result.Server
+	return result
 }
 
 // interceptors log each call where the level is debug, and cost nothing where it is

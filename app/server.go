@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/fx"
 
+	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
@@ -21,7 +23,8 @@ import (
 
 // Output is where a server writes. The zero value discards everything.
 type Output struct {
-	// Stdout gets one line for each address listened at, before anything else.
+	// Stdout gets one line for each address listened at, before anything else, and
+	// one that tells of the broker, if there is one.
 	Stdout io.Writer
 	// Log gets the log records.
 	Log io.Writer
@@ -59,10 +62,11 @@ type Server struct {
 	err       error
 }
 
-// A consumer is the connection by which a queue of a broker is served.
+// A consumer is the connection by which queues of a broker are served.
 type consumer struct {
-	url  string // without password
-	conn transport.Conn
+	broker string   // its URL, with password
+	urls   []string // of the queues, without password
+	conn   transport.Conn
 }
 
 // Params are what [NewServer] needs.
@@ -76,6 +80,10 @@ type Params struct {
 	Queue   *queue.Queue
 	Options *transport.ListenOptions
 	Broker  *transport.RedialOptions
+	// Hub is the server's own broker, and Forwarder finds services by it, if there
+	// is one.
+	Hub       *broker.Hub `optional:"true"`
+	Forwarder *Forwarder  `optional:"true"`
 	// Shutdowner, if there is one, is told when the server fails.
 	Shutdowner fx.Shutdowner `optional:"true"`
 }
@@ -83,6 +91,11 @@ type Params struct {
 // NewServer returns a Server that does not listen yet.
 func NewServer(p Params) *Server {
 	p.Config = p.Config.WithDefaults()
+	if p.Hub != nil {
+		with := *p.Options
+		with.Broker = p.Hub
+		p.Options = &with
+	}
 	return &Server{p: p, done: make(chan struct{})}
 }
 
@@ -104,7 +117,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.wg.Go(s.clock)
 	for _, c := range s.consumers {
-		s.wg.Go(func() { s.failed(c.url, s.p.RPC.ServeConn(c.conn)) })
+		s.wg.Go(func() { s.failed(strings.Join(c.urls, " "), s.p.RPC.ServeConn(c.conn)) })
 	}
 	return nil
 }
@@ -146,11 +159,23 @@ func (s *Server) announce(context.Context) error {
 		}
 		s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires)
 	}
-	for _, c := range s.consumers {
-		if err := s.p.Output.print([]any{"consuming", c.url}, map[string]any{"consuming": c.url}); err != nil {
+	if s.p.Hub != nil {
+		const queues, topics = "/queue/NAME", "/topic/NAME"
+		if err := s.p.Output.print([]any{"broker", queues, topics}, map[string]any{"broker": []string{queues, topics}}); err != nil {
 			return err
 		}
-		s.p.Log.Info("consuming", "queue", c.url, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
+	}
+	for _, raw := range s.p.Config.Consume {
+		u, err := consumeURL(raw)
+		if err != nil {
+			return &ConfigError{Key: "consume", Err: err}
+		}
+		if err := s.p.Output.print([]any{"consuming", shown(u)}, map[string]any{"consuming": shown(u)}); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.consumers {
+		s.p.Log.Info("consuming", "queues", c.urls, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
 	}
 	return nil
 }
@@ -240,6 +265,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	closing.Wait()
 	err := s.p.RPC.Shutdown(ctx)
+	s.closeHub()
 	s.wg.Wait()
 	if err == nil {
 		err = s.p.Queue.Close(ctx)
@@ -252,6 +278,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.p.Log.Info("stopped", "unanswered", 0, "took", time.Since(began))
 	return nil
+}
+
+// closeHub ends the broker, when what was forwarded by it has been answered.
+func (s *Server) closeHub() {
+	if s.p.Forwarder != nil {
+		s.p.Forwarder.Close()
+	}
+	if s.p.Hub != nil {
+		_ = s.p.Hub.Close() // it always returns nil
+	}
 }
 
 // drainContext ends early enough to close the connections within what is left

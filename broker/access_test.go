@@ -143,7 +143,7 @@ func TestRulesOfHub(t *testing.T) {
 		p.must("/queue/ok", "a")
 		p.attach("/queue/ok", transport.AckNone, 9).wants(t, "a")
 		for _, to := range []string{"/queue/other", "/topic/t"} {
-			if err, _ := p.send(to, "x").now(); !errors.Is(err, transport.ErrRefused) {
+			if _, err := p.send(to, "x").now(); !errors.Is(err, transport.ErrRefused) {
 				t.Errorf("send to %s: %v", to, err)
 			}
 			if _, err := p.sess.Attach(transport.Subscription{Destination: to}, new(sink)); !errors.Is(err, transport.ErrRefused) {

@@ -11,7 +11,6 @@ import (
 
 // A drain is an outlet that takes everything, and settles it if it is to.
 type drain struct {
-	c    atomic.Pointer[transport.Consumer]
 	n    atomic.Int64
 	todo chan uint64
 }
@@ -77,6 +76,7 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 func benchmarkQueue(b *testing.B, h *broker.Hub, consumers int, ack transport.AckMode) {
+	b.Helper()
 	p := join(b, h, "")
 	ended := make(chan struct{})
 	var settled atomic.Int64

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -263,10 +264,10 @@ func (c *conn) copy(m *transport.Message) (*transport.Message, error) {
 		return nil, because(transport.ErrTooLarge, "a body of %d bytes; the most is %d", len(m.Body), c.info.Limits.Message)
 	}
 	own, body := transport.NewMessage(len(m.Body))
+	body = append(body, m.Body...)
 	*own = *m
 	own.SetSettler(nil, 0)
-	own.Body = append(body, m.Body...)
-	own.Headers = append([]transport.Header(nil), m.Headers...)
+	own.Body, own.Headers = body, slices.Clone(m.Headers)
 	if own.To == "" {
 		own.To = c.to
 	}
@@ -363,8 +364,8 @@ func (c *conn) Unsubscribe(_ context.Context, id string) error {
 	c.mu.Unlock()
 	<-in.attached
 	in.follow(nil, done)
-	for i := len(back) - 1; i >= 0; i-- {
-		_ = back[i].Settle(transport.Released)
+	for _, m := range slices.Backward(back) {
+		_ = m.Settle(transport.Released)
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ type Kind uint8
 
 // The kinds of destinations.
 const (
-	// Any is the kind of a bare name: the queue of that name, or the topic if it
-	// has subscribers and there is no such queue.
+	// Any is the kind of a bare name: the queue of that name, or the topic if
+	// somebody is subscribed to just that, and there is no such queue.
 	Any Kind = iota
 	// Queue hands each message to one of its consumers.
 	Queue

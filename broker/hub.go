@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,7 @@ func (h *Hub) queue(name string) (*queue, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if q = h.queues[name]; q != nil {
+	if q := h.queues[name]; q != nil {
 		return q, nil
 	}
 	dead := name == h.o.DeadLetters
@@ -137,7 +138,8 @@ func (h *Hub) find(d Destination) Destination {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.queues[d.Name] == nil && badWords(d.Name) == "" {
-		if len(h.match(d.Name)) > 0 {
+		// Those who subscribe by wild words, as to everything, do not make a topic of it.
+		if slices.ContainsFunc(h.match(d.Name), func(q *queue) bool { return q.name == d.Name }) {
 			return Destination{Kind: Topic, Name: d.Name}
 		}
 	}

@@ -21,32 +21,54 @@ func (h *Hub) Publish(ctx context.Context, m *transport.Message) error {
 
 // await sends m and waits for its done.
 func await(ctx context.Context, s *session, m *transport.Message) error {
-	w := answers.Get().(*answer)
-	s.Send(m, w.done)
-	select {
-	case err := <-w.err:
-		answers.Put(w)
-		return err
-	default:
+	a := answers.Get().(*answer)
+	s.Send(m, a.done)
+	told := a.wait()
+	if told != nil {
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return ctx.Err() // the answer is still to come: it is not used again
+		}
 	}
-	select {
-	case err := <-w.err:
-		answers.Put(w)
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	err := a.err
+	a.told, a.over, a.err = nil, false, nil
+	answers.Put(a)
+	return err
 }
 
-// An answer is where a done says what became of a message.
+// An answer is where a done says what became of a message. It is used again, so
+// that a message that is taken at once needs no memory for it.
 type answer struct {
-	err  chan error
 	done func(error)
+
+	mu   sync.Mutex // protects the fields below
+	over bool
+	err  error
+	told chan struct{} // closed when it is over, if somebody waits
+}
+
+// wait returns nil if it is over, else what will be closed then.
+func (a *answer) wait() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over {
+		return nil
+	}
+	a.told = make(chan struct{})
+	return a.told
 }
 
 var answers = sync.Pool{New: func() any {
-	a := &answer{err: make(chan error, 1)}
-	a.done = func(err error) { a.err <- err }
+	a := new(answer)
+	a.done = func(err error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.err, a.over = err, true
+		if a.told != nil {
+			close(a.told)
+		}
+	}
 	return a
 }}
 

@@ -123,7 +123,7 @@ func (m *model) send(p *peer, text string) *letter {
 		m.append(l)
 	}
 	l.sent = p.send("/queue/"+m.name, text)
-	err, told := l.sent.now()
+	told, err := l.sent.now()
 	if refused != (told && errors.Is(err, transport.ErrBusy)) {
 		m.t.Fatalf("send %q: %t %v, want refused %t", text, told, err, refused)
 	}
@@ -134,12 +134,12 @@ func (r *reader) settle(token uint64, o transport.Outcome) {
 	m, l := r.m, r.held[token]
 	delete(r.held, token)
 	m.held--
-	switch {
-	case o == transport.Accepted:
+	switch o {
+	case transport.Accepted:
 		m.settled++
-	case o == transport.Released:
+	case transport.Released:
 		m.putBack(l)
-	case o == transport.Failed:
+	case transport.Failed:
 		m.retry(l, false)
 	default:
 		m.dead = append(m.dead, l.text)
@@ -236,7 +236,7 @@ func (m *model) random(h *broker.Hub, r *rand.Rand, steps int) (letters []*lette
 func (m *model) late(time.Time) {
 	synctest.Wait()
 	m.waiting = slices.DeleteFunc(m.waiting, func(l *letter) bool {
-		err, told := l.sent.now()
+		told, err := l.sent.now()
 		if told && !errors.Is(err, transport.ErrBusy) {
 			m.t.Fatalf("%q should wait for room, and its sender was told %v", l.text, err)
 		}
@@ -258,7 +258,7 @@ func (m *model) check(h *broker.Hub, readers []*reader, when string) {
 		}
 	}
 	for _, l := range m.list {
-		if err, told := l.sent.now(); !told || err != nil {
+		if told, err := l.sent.now(); !told || err != nil {
 			m.t.Fatalf("%s: %q is in the queue, and its sender was told %t %v", when, l.text, told, err)
 		}
 	}
@@ -310,7 +310,7 @@ func oneModel(t *testing.T, seed uint64) {
 	}
 	accepted := 0
 	for _, l := range letters {
-		err, told := l.sent.now()
+		told, err := l.sent.now()
 		if !told {
 			t.Errorf("the sender of %q was never told", l.text)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,7 +45,7 @@ func TestQueue(t *testing.T) {
 	in(t, "each message goes to one, in turn among those with room", nil, func(t *testing.T, h *broker.Hub, p *peer) {
 		a, b, c := p.attach("q", transport.AckNone, 9), p.attach("q", transport.AckNone, 1), p.attach("q", transport.AckNone, 9)
 		for i := range 7 {
-			p.must("q", fmt.Sprint(i))
+			p.must("q", strconv.Itoa(i))
 		}
 		a.wants(t, "0", "3", "5")
 		b.wants(t, "1")
@@ -111,19 +112,19 @@ func TestQueueRoom(t *testing.T) {
 		p.must("q", "a")
 		p.must("q", "b")
 		c, d, e := p.send("q", "c"), p.send("q", "d"), p.send("q", "e")
-		if _, told := c.now(); told {
+		if told, _ := c.now(); told {
 			t.Error("c does not wait")
 		}
-		if err, _ := e.now(); !errors.Is(err, transport.ErrBusy) {
+		if _, err := e.now(); !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("e: %v, want %v at once", err, transport.ErrBusy)
 		}
 		time.Sleep(4 * time.Second)
 		s := p.attach("q", transport.AckNone, 1)
-		if err, told := c.now(); !told || err != nil {
+		if told, err := c.now(); !told || err != nil {
 			t.Errorf("c: %t, %v", told, err)
 		}
 		time.Sleep(2 * time.Second)
-		if err, told := d.now(); !told || !errors.Is(err, transport.ErrBusy) {
+		if told, err := d.now(); !told || !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("d: %t, %v", told, err)
 		}
 		s.grant(9)
@@ -137,25 +138,25 @@ func TestQueueRoom(t *testing.T) {
 		p.must("q", "a")
 		p.must("q", "b")
 		c := p.send("q", "c")
-		if _, told := c.now(); told {
+		if told, _ := c.now(); told {
 			t.Error("c does not wait")
 		}
 		s.Settled(s.take()[0].token, transport.Accepted)
-		if err, told := c.now(); !told || err != nil {
+		if told, err := c.now(); !told || err != nil {
 			t.Errorf("c: %t, %v", told, err)
 		}
 		s.wants(t, "c")
 	})
 	in(t, "bytes are bounded, and one message always fits", &broker.Options{QueueBytes: 1000}, func(t *testing.T, h *broker.Hub, p *peer) {
 		p.must("q", strings.Repeat("x", 5000))
-		if _, told := p.send("q", "b").now(); told {
+		if told, _ := p.send("q", "b").now(); told {
 			t.Error("the second does not wait")
 		}
 	})
 	in(t, "all queues together are bounded", &broker.Options{Memory: 100 << 10}, func(t *testing.T, h *broker.Hub, p *peer) {
 		body, n := strings.Repeat("x", 10<<10), 0
 		for i := range 100 {
-			if _, told := p.send(fmt.Sprint("/queue/", i%2), body).now(); told {
+			if told, _ := p.send(fmt.Sprint("/queue/", i%2), body).now(); told {
 				n++
 			}
 		}
@@ -175,7 +176,7 @@ func TestQueueRoom(t *testing.T) {
 	})
 	in(t, "the number of queues is bounded", &broker.Options{Queues: 1}, func(t *testing.T, h *broker.Hub, p *peer) {
 		p.must("a", "1")
-		if err, _ := p.send("b", "2").now(); !errors.Is(err, transport.ErrBusy) {
+		if _, err := p.send("b", "2").now(); !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("b: %v", err)
 		}
 		if _, err := p.sess.Attach(transport.Subscription{Destination: "c"}, new(sink)); !errors.Is(err, transport.ErrBusy) {
@@ -198,10 +199,10 @@ func TestQueueRoom(t *testing.T) {
 		p.must("q", "b")
 		c := p.send("q", "c")
 		_ = h.Close()
-		if err, told := c.now(); !told || !errors.Is(err, transport.ErrNoRoute) {
+		if told, err := c.now(); !told || !errors.Is(err, transport.ErrNoRoute) {
 			t.Errorf("c: %t, %v", told, err)
 		}
-		if err, _ := p.send("q", "d").now(); !errors.Is(err, transport.ErrNoRoute) {
+		if _, err := p.send("q", "d").now(); !errors.Is(err, transport.ErrNoRoute) {
 			t.Errorf("d: %v", err)
 		}
 		if _, err := p.sess.Attach(transport.Subscription{Destination: "q"}, new(sink)); !errors.Is(err, transport.ErrNoRoute) {
@@ -305,7 +306,7 @@ func TestExpiry(t *testing.T) {
 		mortal(p, "a", time.Second)
 		b := p.send("q", "b")
 		time.Sleep(3 * time.Second)
-		if err, told := b.now(); !told || err != nil {
+		if told, err := b.now(); !told || err != nil {
 			t.Errorf("b: %t, %v", told, err)
 		}
 	})
@@ -361,7 +362,7 @@ func TestPrivate(t *testing.T) {
 				}
 			}
 			p.sess.Leave()
-			if err, _ := other.send(s.Address(), "c").now(); !errors.Is(err, transport.ErrNoRoute) {
+			if _, err := other.send(s.Address(), "c").now(); !errors.Is(err, transport.ErrNoRoute) {
 				t.Errorf("after it has left: %v", err)
 			}
 			if st := h.Stats(); st.Private != 1 || st.Unroutable != 1 {
@@ -371,7 +372,7 @@ func TestPrivate(t *testing.T) {
 	}
 	in(t, "unknown", nil, func(t *testing.T, h *broker.Hub, p *peer) {
 		for _, to := range []string{"/temp-queue/none", "/reply-queue/none"} {
-			if err, _ := p.send(to, "a").now(); !errors.Is(err, transport.ErrNoRoute) {
+			if _, err := p.send(to, "a").now(); !errors.Is(err, transport.ErrNoRoute) {
 				t.Errorf("%s: %v", to, err)
 			}
 		}
@@ -380,11 +381,11 @@ func TestPrivate(t *testing.T) {
 		s := p.attach("", transport.AckNone, 0)
 		p.must(s.Address(), "a")
 		b := p.send(s.Address(), "b")
-		if _, told := b.now(); told {
+		if told, _ := b.now(); told {
 			t.Error("b does not wait")
 		}
 		s.Detach()
-		if err, told := b.now(); !told || !errors.Is(err, transport.ErrNoRoute) {
+		if told, err := b.now(); !told || !errors.Is(err, transport.ErrNoRoute) {
 			t.Errorf("b: %t, %v", told, err)
 		}
 	})

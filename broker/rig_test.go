@@ -62,7 +62,7 @@ func (p *peer) sendMessage(m *transport.Message) *sent {
 // must sends a text that the broker takes at once.
 func (p *peer) must(to, text string) {
 	p.tb.Helper()
-	if err, told := p.send(to, text).now(); err != nil || !told {
+	if told, err := p.send(to, text).now(); err != nil || !told {
 		p.tb.Fatalf("send %q to %s: told %t, %v", text, to, told, err)
 	}
 }
@@ -87,10 +87,10 @@ func (s *sent) done(err error) {
 }
 
 // now is what done was told so far.
-func (s *sent) now() (err error, told bool) {
+func (s *sent) now() (told bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err, s.n > 0
+	return s.n > 0, s.err
 }
 
 // attach begins a subscription with room for so many messages.

@@ -21,7 +21,8 @@ func (q *queue) serve(done func(error), l *later) {
 		if n >= turns {
 			break
 		}
-		done = q.handOver(done, l)
+		q.handOver(done, l)
+		done = nil
 	}
 	q.mu.Unlock()
 	if done != nil {
@@ -55,7 +56,7 @@ func (q *queue) next(l *later) bool {
 
 // handOver gives the first message to the consumer whose turn it is. It needs mu,
 // and lets go of it in between; done is told then.
-func (q *queue) handOver(done func(error), l *later) (told func(error)) {
+func (q *queue) handOver(done func(error), l *later) {
 	c, it := q.ready.first, q.pop()
 	q.ready.remove(c)
 	c.busy, c.again = true, false
@@ -73,7 +74,7 @@ func (q *queue) handOver(done func(error), l *later) (told func(error)) {
 	q.mu.Lock()
 	c.busy = false
 	if q.gone {
-		return nil
+		return
 	}
 	q.delivered(c, it, token, ok, l)
 	if !c.left && (ok || c.again) {
@@ -82,7 +83,6 @@ func (q *queue) handOver(done func(error), l *later) (told func(error)) {
 	if q.waiting.n > 0 {
 		q.admit(l)
 	}
-	return nil
 }
 
 // delivered notes what came of a delivery. It needs mu.

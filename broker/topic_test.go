@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestTopic(t *testing.T) {
 		p.attach("t", transport.AckNone, 9).wants(t, "b", "c")
 	})
 	in(t, "one cannot send to a filter", nil, func(t *testing.T, h *broker.Hub, p *peer) {
-		if err, _ := p.send("/topic/a.*", "x").now(); !errors.Is(err, transport.ErrInvalid) {
+		if _, err := p.send("/topic/a.*", "x").now(); !errors.Is(err, transport.ErrInvalid) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -71,7 +72,7 @@ func TestTopic(t *testing.T) {
 	in(t, "topics that are not known by name work as well", &broker.Options{Topics: 1}, func(t *testing.T, h *broker.Hub, p *peer) {
 		s := p.attach("/topic/#", transport.AckNone, 9)
 		for i := range 3 {
-			p.must(fmt.Sprintf("topic://t%d", i), fmt.Sprint(i))
+			p.must(fmt.Sprintf("topic://t%d", i), strconv.Itoa(i))
 		}
 		s.wants(t, "0", "1", "2")
 		if n := len(h.Stats().Topics); n != 1 {
@@ -117,12 +118,12 @@ func TestSlowSubscriber(t *testing.T) {
 		p.must("/topic/t.x", "a")
 		p.must("/topic/t.x", "b")
 		c := p.send("/topic/t.x", "c")
-		if _, told := c.now(); told {
+		if told, _ := c.now(); told {
 			t.Error("c does not wait")
 		}
 		quick.wants(t, "a", "b", "c")
 		slow.grant(1)
-		if err, told := c.now(); !told || err != nil {
+		if told, err := c.now(); !told || err != nil {
 			t.Errorf("c: %t, %v", told, err)
 		}
 		slow.grant(9)
@@ -133,14 +134,14 @@ func TestSlowSubscriber(t *testing.T) {
 		p.must("/topic/t.x", "b")
 		c := p.send("/topic/t.x", "c")
 		time.Sleep(6 * time.Second)
-		if err, told := c.now(); !told || !errors.Is(err, transport.ErrBusy) {
+		if told, err := c.now(); !told || !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("c: %t, %v", told, err)
 		}
 		d := p.send("/topic/t.x", "d")
 		slow.grant(9)
 		slow.wants(t, "a", "b", "d")
 		quick.wants(t, "a", "b", "c", "d")
-		if err, told := d.now(); !told || err != nil {
+		if told, err := d.now(); !told || err != nil {
 			t.Errorf("d: %t, %v", told, err)
 		}
 	})
@@ -149,15 +150,15 @@ func TestSlowSubscriber(t *testing.T) {
 		p.must("/topic/t.x", "a")
 		p.must("/topic/t.x", "b")
 		c, d := p.send("/topic/t.x", "c"), p.send("/topic/t.x", "d")
-		if err, _ := d.now(); !errors.Is(err, transport.ErrBusy) {
+		if _, err := d.now(); !errors.Is(err, transport.ErrBusy) {
 			t.Errorf("d: %v, for too many wait", err)
 		}
 		slow.Detach()
-		if _, told := c.now(); told {
+		if told, _ := c.now(); told {
 			t.Error("c does not wait for the other")
 		}
 		other.Detach()
-		if err, told := c.now(); !told || err != nil {
+		if told, err := c.now(); !told || err != nil {
 			t.Errorf("c: %t, %v", told, err)
 		}
 		quick.wants(t, "a", "b", "c", "d")
@@ -169,7 +170,7 @@ func TestSlowSubscriber(t *testing.T) {
 		p.must("/topic/t.x", "a")
 		p.must("/topic/t.x", "b")
 		c := p.send("/topic/t.x", "c")
-		if _, told := c.now(); told || slow.ended == nil || other.ended != nil {
+		if told, _ := c.now(); told || slow.ended == nil || other.ended != nil {
 			t.Errorf("c told %t; the slow ended with %v, the other with %v", told, slow.ended, other.ended)
 		}
 	})
@@ -197,7 +198,7 @@ func TestRetained(t *testing.T) {
 	})
 	in(t, "so many", &broker.Options{Retain: 2}, func(t *testing.T, h *broker.Hub, p *peer) {
 		for i := range 4 {
-			p.must(fmt.Sprint("/topic/p", i), fmt.Sprint(i))
+			p.must(fmt.Sprint("/topic/p", i), strconv.Itoa(i))
 		}
 		p.must("/topic/p0", "again")
 		p.attach("/topic/#", transport.AckNone, 9).wants(t, "again", "1")

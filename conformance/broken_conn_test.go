@@ -29,6 +29,7 @@ type broken struct {
 	// conn breaks either end, client and server one of them.
 	conn, client, server func(c *conn)
 	failed               func(net.Conn) // a server's handshake did
+	hostile              [][]byte       // openings that are tried as well
 }
 
 func (b *broken) base() transport.Transport {

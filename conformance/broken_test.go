@@ -120,7 +120,7 @@ func TestBroken(t *testing.T) {
 		untried[r.Name] = true
 	}
 	for _, d := range slices.Concat(messageDefects, orderDefects, sendDefects, recvDefects, closeDefects, lossDefects,
-		timeDefects, routeDefects, settleDefects, confirmDefects, lockstepDefects, feedDefects, accessDefects) {
+		timeDefects, routeDefects, settleDefects, confirmDefects, lockstepDefects, feedDefects, accessDefects, hubDefects) {
 		delete(untried, d.rule)
 		t.Run(d.rule+"/"+d.name, func(t *testing.T) {
 			rule, ok := conformance.Lookup(d.rule)
@@ -128,7 +128,7 @@ func TestBroken(t *testing.T) {
 				t.Fatalf("there is no rule %s", d.rule)
 			}
 			b := d.broken()
-			h := conformance.Harness{Transport: b, URL: b.url()}
+			h := conformance.Harness{Transport: b, URL: b.url(), Hub: &conformance.Hub{}, Hostile: b.hostile}
 			got := rule.Try(t, &h)
 			if got.Verdict != conformance.Failed {
 				t.Errorf("%s of a wire that %s: %s %s, want %s", d.rule, d.name, got.Verdict, got.Log, conformance.Failed)

@@ -287,30 +287,29 @@ func checkHubCredit(r *rig) {
 }
 
 func checkHubRoom(r *rig) {
-	const most = 1 << 14
-	o := r.h.options(func(o *transport.Options) { o.SendBuffer, o.Heartbeat = 8<<10, -1 })
+	const size, most = 4 << 10, 1 << 14
+	o := r.h.options(func(o *transport.Options) { o.SendBuffer, o.Heartbeat = 16<<10, -1 })
 	h := r.hubbedQuietly(o, nil)
 	h.asked = r.inbox(h.server)
 	c := h.subscribe(transport.Subscription{ID: "s", Destination: h.place(1)})
 	r.quiet()
-	body := func(i int) string { return fmt.Sprintf("%0512d", i) }
+	body := func(i int) string { return fmt.Sprintf("%0*d", size, i) }
 	start, sent := time.Now(), 0
-	for ; c.deliver(h.message(1, body(sent)), uint64(sent)); sent++ {
-		if sent == most {
-			r.Fatalf("Deliver has taken %d messages of 512 bytes that nobody reads", sent)
+	for full := false; !full; {
+		for ; c.deliver(h.message(1, body(sent)), uint64(sent)); sent++ {
+			if sent == most {
+				r.Fatalf("Deliver has taken %d messages of %d bytes that nobody reads", sent, size)
+			}
 		}
 		r.quiet() // so that it is the peer who is slow
+		select {
+		case <-c.ready:
+		default:
+			full = true
+		}
 	}
 	if took := time.Since(start); r.virtual && took > 0 {
 		r.Errorf("Deliver has waited for %v", took)
-	}
-	r.quiet()
-	select {
-	case <-c.ready: // there was some, but not for long
-		for ; c.deliver(h.message(1, body(sent)), uint64(sent)); sent++ {
-			r.quiet()
-		}
-	default:
 	}
 	h.in = r.inbox(h.client)
 	for i := range sent + 100 {
@@ -407,6 +406,9 @@ func checkHubChurn(r *rig) {
 				select {
 				case <-c.ready:
 				case <-over:
+					return false
+				case <-h.in.over:
+					r.Errorf("the connection has ended: %v", h.in.err)
 					return false
 				case <-r.soon().Done():
 					r.Errorf("no room has come back after %d messages", i)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -392,14 +393,13 @@ func checkHubHostile(r *rig) {
 		o.Heartbeat, o.FrameTimeout, o.Broker = -1, time.Second, h
 		a, b := mem.Pipe()
 		over := r.serve(b, o, time.Second)
-		r.Go(func() {
-			_, _ = a.Write(opening)
-			_ = a.Close()
-		})
+		r.Go(func() { _, _ = io.Copy(io.Discard, a) })
+		r.Go(func() { _, _ = a.Write(opening) })
+		r.quiet()
+		_ = a.Close()
 		select {
 		case <-over:
 		case <-r.soon().Done():
-			_ = a.Close()
 			r.Errorf("%s: Recv has not returned", name)
 			continue
 		}
@@ -408,6 +408,5 @@ func checkHubHostile(r *rig) {
 			await(r, s.left, name+": the end")
 		default:
 		}
-		_ = a.Close()
 	}
 }

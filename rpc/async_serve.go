@@ -36,7 +36,7 @@ func (r *request) diverted() bool {
 func (r *request) detach() bool {
 	a := r.session.async
 	ask := askOf(r.msg.Metadata)
-	async := r.method != nil && r.method.o.Load().Async
+	async := r.method != nil && !r.away && r.method.o.Load().Async
 	key := handles.Key{Principal: r.session.principal(r.message), ID: ask.id}
 	switch {
 	case ask.kind == askNone || ask.kind == askAny && (!async || !r.acked(ask)):
@@ -58,7 +58,10 @@ func (r *request) detach() bool {
 	}
 	h, verdict := a.store.Look(key, call)
 	if verdict == handles.Unknown {
-		return false
+		if r.away {
+			r.lostHandle()
+		}
+		return r.away
 	}
 	r.attach(h, verdict, ask)
 	return true
@@ -77,6 +80,9 @@ func (r *request) begin(key handles.Key, call handles.Call, ask asyncAsk) {
 		return
 	}
 	d.handle = h
+	if d.entered = r.entered; d.entered {
+		d.service.gate.again()
+	}
 	if err := a.submit(d); err != nil && !r.session.parked.takes(r.message, err, r.session.lanes.common, d) {
 		d.withdraw(err)
 	}
@@ -211,6 +217,7 @@ func (d *detached) finish(body []byte) {
 	}
 	d.calls.store.Finish(d.handle, state, text)
 	d.cancel(nil)
+	d.out()
 	d.calls.left(d)
 }
 
@@ -224,6 +231,7 @@ func (d *detached) Drop(err error) {
 func (d *detached) withdraw(err error) {
 	d.calls.store.Withdraw(d.handle, errorText(refusal(err)))
 	d.cancel(err)
+	d.out()
 }
 
 // errorText is the error object of e.

@@ -118,10 +118,10 @@ func (c *Client) do(ctx context.Context, x *Invocation, items []item, ws []*wait
 	if ctx.Err() != nil {
 		return notSentBatch(context.Cause(ctx))
 	}
-	if err := c.s.calls.reserveBatch(ctx, len(ws)); err != nil {
+	if err := c.reserve(ctx, len(ws)); err != nil {
 		return notSentBatch(err)
 	}
-	defer c.s.calls.release(len(ws))
+	defer c.release(len(ws))
 	g := &group{ready: make(chan struct{}), all: ws}
 	if len(ws) == 0 {
 		close(g.ready)
@@ -146,6 +146,9 @@ func (c *Client) sendBatch(ctx context.Context, x *Invocation, items []item, g *
 	if len(ws) > 0 {
 		if out.msg.ReplyTo, err = c.replyAddress(ctx); err != nil {
 			return c.s.failed("batch", err)
+		}
+		for _, w := range ws {
+			w.view = c.view
 		}
 		if epoch, err = c.s.calls.begin(g, ws...); err != nil {
 			return notSentBatch(err)

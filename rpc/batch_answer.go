@@ -109,6 +109,7 @@ func (b *batchAnswer) admit(jobs []queue.Job, at *place) {
 	}
 	for _, j := range jobs {
 		j.(*request).leave()
+		j.(*request).exit(false)
 	}
 	if b.message.Unsettled() && !errors.Is(err, queue.ErrFull) {
 		b.discard()
@@ -225,7 +226,7 @@ func (b *batchAnswer) finish() {
 // quick reports whether all requests of a batch take little time.
 func quick(jobs []queue.Job) bool {
 	for _, j := range jobs {
-		if m := j.(*request).method; m == nil || !m.quick.enough() {
+		if r := j.(*request); r.away || r.method == nil || !r.method.quick.enough() {
 			return false
 		}
 	}

@@ -16,6 +16,7 @@ type waiter struct {
 	answer answer
 	ready  chan struct{} // gets one token when answer is set; nil for a member of a [Batch]
 	group  *group        // nil for a call that went alone
+	view   *view         // of the client that calls, if it is one of a [Pool]
 	sent   bool
 	// gathered says that the request waits for others to go with.
 	gathered bool
@@ -154,7 +155,9 @@ func (c *calls) sent(epoch uint64, ws ...*waiter) {
 	defer c.mu.Unlock()
 	for _, w := range ws {
 		w.sent = true
-		if c.epoch != epoch && c.waiting[w.id] == w {
+		if w.view != nil && w.view.over() && c.waiting[w.id] == w {
+			c.settle(w, answer{err: ErrClosed, outcome: Unknown})
+		} else if c.epoch != epoch && c.waiting[w.id] == w {
 			c.settle(w, answer{err: cmp.Or(c.closed, c.lost), outcome: Unknown})
 		} else if w.future != nil {
 			c.watch(w)

@@ -21,7 +21,8 @@ type Client struct {
 
 	durable bool
 
-	owner *clientOwner // nil for the client of a [Request]
+	owner *clientOwner // nil for the client of a [Request], and for one of a [Pool]
+	view  *view        // nil for all but one of a [Pool]
 }
 
 // clientOwner is what a client that was made by NewClient has to end.
@@ -199,18 +200,37 @@ func (c *Client) call(ctx context.Context, x *outgoingCall, method string, param
 
 // start sends a call that w waits for. Its place in flight is held until finish.
 func (c *Client) start(ctx context.Context, w *waiter, x *Invocation, method string, params any) error {
-	calls := &c.s.calls
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
-	if err := calls.reserve(ctx, 1); err != nil {
+	if err := c.reserve(ctx, 1); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
 	}
 	if err := c.send(ctx, w, x, method, params); err != nil {
-		calls.release(1)
+		c.release(1)
 		return err
 	}
 	return nil
+}
+
+// reserve waits for n places among the calls in flight.
+func (c *Client) reserve(ctx context.Context, n int) error {
+	switch {
+	case c.view != nil:
+		return c.view.reserve(ctx, n)
+	case n == 1:
+		return c.s.calls.reserve(ctx, 1)
+	}
+	return c.s.calls.reserveBatch(ctx, n)
+}
+
+// release gives them back.
+func (c *Client) release(n int) {
+	if c.view != nil {
+		c.view.release(n)
+		return
+	}
+	c.s.calls.release(n)
 }
 
 // send encodes and sends the request that w waits for. If w was answered in
@@ -249,6 +269,7 @@ func (c *Client) begin(ctx context.Context, out *outgoing, w *waiter, x *Invocat
 	if w.talk != nil {
 		metadata = w.talk.said
 	}
+	w.view = c.view
 	if epoch, err = c.s.calls.begin(nil, w); err != nil {
 		return 0, err
 	}
@@ -281,6 +302,9 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any, metada
 		return envelope.AppendTail(envelope.AppendMetadata(envelope.AppendRequestOpen(dst, id, method), metadata)), nil
 	}
 	dst = envelope.AppendRequestHead(dst, id, method)
+	if raw, ok := params.(rawParams); ok {
+		return envelope.AppendTail(envelope.AppendMetadata(append(dst, raw...), metadata)), nil
+	}
 	at := len(dst)
 	dst, err := c.s.codec.Append(dst, params)
 	switch {
@@ -329,7 +353,7 @@ func (c *Client) await(ctx context.Context, w *waiter) answer {
 	a := w.answer
 	w.answer, w.talk = answer{}, nil
 	c.s.calls.spare.Put(w)
-	c.s.calls.release(1)
+	c.release(1)
 	return a
 }
 
@@ -379,6 +403,9 @@ func (c *Client) notify(ctx context.Context, x *Invocation, method string, param
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
+	if c.view != nil && c.view.over() {
+		return &CallError{Method: method, Outcome: NotSent, Err: closedUser()}
+	}
 	out := c.outgoing()
 	defer out.free()
 	metadata := c.accompany(ctx, out, x, c.s.metadata.Load() == metadataTaken)
@@ -408,6 +435,9 @@ func Call[R any](ctx context.Context, c *Client, method string, params any) (R, 
 // is the server's.
 func (c *Client) Close() error {
 	if c.owner == nil {
+		if c.view != nil {
+			c.view.close(c)
+		}
 		return nil
 	}
 	c.owner.once.Do(func() {

@@ -105,6 +105,9 @@ func serveSubscribe(r *request, p subscribeParams) (subscribed, error) {
 	case p.Window != nil && (*p.Window < 0 || *p.Window > maxWindow):
 		return subscribed{}, invalidParams(`"window" must be from 0 to 1048576`)
 	}
+	if err := r.mayHear(p.Filter); err != nil {
+		return subscribed{}, err
+	}
 	s, err := t.subscribe(r.message.ReplyTo, p)
 	if err != nil {
 		return subscribed{}, err

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/polyport/polyport/transport"
 )
 
 // An EventPolicy says what becomes of an event for a subscriber whose buffer is
@@ -53,6 +55,18 @@ type EventOptions struct {
 	// connection to a broker carries those of many callers: none of them can be
 	// seen leaving. Zero means 2 minutes.
 	Lease time.Duration
+	// Bus carries the events beyond the server, and brings those of others. Publish
+	// then returns how many subscribers the server itself had, and what kept the bus
+	// from taking the event; they get it when the bus gives it back. What it brings
+	// waits for nobody: [Block] drops it as DropNewest does. Nil means none.
+	Bus Bus
+	// May says whether a peer may subscribe to what filter stands for. Its error is
+	// the answer to rpc.subscribe, with the code of an [*Error]. The peer is nil if
+	// the request came through a broker, for then nobody knows whose it is. On a feed
+	// nobody asks: there May is asked with the topic of each event that the peer
+	// wants, and those that it may not have do not come. It is called by many
+	// goroutines at once, and must not block. Nil lets everybody.
+	May func(peer *transport.Info, filter string) error
 }
 
 func (o *EventOptions) withDefaults() EventOptions {
@@ -113,7 +127,8 @@ type Event struct {
 	// Params is the payload as it came: an array, an object, or nil.
 	Params json.RawMessage
 
-	codec Codec
+	codec    Codec
+	metadata []byte // an object, or nil
 }
 
 // Decode decodes the payload into what v points to. Without a payload it leaves

@@ -144,7 +144,7 @@ func (f *feed) hear(m *transport.Message, msgs []envelope.Message, bad bool) {
 				"count", n, "topic", m.Subject[:min(len(m.Subject), 100)])
 		}
 	} else {
-		f.s.subscriptions.hear(Event{Topic: m.Subject, Params: msgs[0].Params, codec: f.s.codec})
+		f.s.subscriptions.hear(Event{Topic: m.Subject, Params: msgs[0].Params, codec: f.s.codec, metadata: msgs[0].Metadata})
 	}
 	clear(msgs)
 }

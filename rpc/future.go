@@ -78,7 +78,7 @@ func (f *pending[R]) delivered() bool { return f.answered.Load() }
 func (f *pending[R]) deliver(a answer) (lent bool) {
 	lent = f.lent.Load()
 	f.client.s.receiving.lent.Store(lent)
-	f.client.s.calls.release(1)
+	f.client.release(1)
 	f.answered.Store(true)
 	f.answer = a
 	f.ResolveFromSource()
@@ -96,7 +96,7 @@ func (f *pending[R]) expired() {
 	c := f.client
 	outcome := c.s.revoke(f.until, f.waiter.id)
 	if c.s.calls.abandon(&f.waiter) {
-		c.s.calls.release(1)
+		c.release(1)
 		f.Reject(&CallError{Method: f.method, Outcome: outcome, Err: context.Cause(f.until)})
 		f.ended()
 		c.takeBack(noWait, &f.waiter)
@@ -109,7 +109,7 @@ func (f *pending[R]) Cancelled(error) {
 	f.ended()
 	_ = c.s.revoke(f.until, f.waiter.id) // the future has its error
 	if c.s.calls.abandon(&f.waiter) {
-		c.s.calls.release(1)
+		c.release(1)
 		c.takeBack(noWait, &f.waiter)
 	}
 }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,14 @@ type hub struct {
 	exact    map[string]audience
 	patterns map[string]*pattern
 	feeds    audience // who subscribe by the means of their wires
+
+	services map[string]*service // whose events are counted
+
+	// What follows is for a hub with a bus.
+	log     *slog.Logger
+	hang    func() // has the bus stop; nil if it is not heard
+	once    sync.Once
+	unheard atomic.Uint64 // messages that were no events
 }
 
 // An audience is those who gave the same filter.
@@ -34,9 +43,9 @@ type pattern struct {
 	audience
 }
 
-func newHub(o *EventOptions, codec Codec) *hub {
+func newHub(o *EventOptions, codec Codec, log *slog.Logger) *hub {
 	return &hub{
-		o: o.withDefaults(), codec: codec,
+		o: o.withDefaults(), codec: codec, log: log,
 		exact: make(map[string]audience), patterns: make(map[string]*pattern), feeds: make(audience),
 	}
 }
@@ -93,7 +102,7 @@ func (h *hub) find(topic string) (found []*subscriber) {
 		found = append(found, s)
 	}
 	for s := range h.feeds {
-		if s.feed.Wants(topic) {
+		if s.feed.Wants(topic) && h.lets(s, topic) {
 			found = append(found, s)
 		}
 	}
@@ -112,8 +121,15 @@ func (h *hub) find(topic string) (found []*subscriber) {
 }
 
 func (h *hub) publish(ctx context.Context, topic string, payload any) (n int, err error) {
-	if err := checkTopic(topic); err != nil || h.count.Load() == 0 {
+	if err := checkTopic(topic); err != nil {
 		return 0, err
+	}
+	h.noteService(topic)
+	switch {
+	case h.o.Bus != nil:
+		return h.put(ctx, topic, payload)
+	case h.count.Load() == 0:
+		return 0, nil
 	}
 	subscribers := h.find(topic)
 	if len(subscribers) == 0 {
@@ -123,6 +139,11 @@ func (h *hub) publish(ctx context.Context, topic string, payload any) (n int, er
 	if err != nil {
 		return 0, err
 	}
+	return h.give(ctx, subscribers, e)
+}
+
+// give hands an event to subscribers.
+func (h *hub) give(ctx context.Context, subscribers []*subscriber, e *event) (n int, err error) {
 	h.published.Add(1)
 	var full []*subscriber
 	for _, s := range subscribers {
@@ -146,17 +167,11 @@ func (h *hub) publish(ctx context.Context, topic string, payload any) (n int, er
 	return n, err
 }
 
-// An event is a notification, encoded once for all who get it.
-type event struct{ transport.Message }
-
-// head is the event without its end, which is not the same for all.
-func (e *event) head() []byte { return e.Body[:len(e.Body)-1] }
-
 func (h *hub) encode(topic string, payload any) (*event, error) {
-	e := &event{transport.Message{To: topic, Subject: topic, ContentType: contentType}}
+	e := &event{Message: transport.Message{To: topic, Subject: topic, ContentType: contentType}}
 	if payload == nil {
 		e.Body = envelope.AppendTail(envelope.AppendRequestOpen(nil, nil, topic))
-		return e, nil
+		return e.whole(), nil
 	}
 	head := envelope.AppendRequestHead(nil, nil, topic)
 	at := len(head)
@@ -168,7 +183,7 @@ func (h *hub) encode(topic string, payload any) (*event, error) {
 		return nil, ErrParams
 	}
 	e.Body = envelope.AppendTail(head)
-	return e, nil
+	return e.whole(), nil
 }
 
 func (h *hub) drop(n uint64) { h.dropped.Add(n) }

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/polyport/polyport/queue"
 	"github.com/polyport/polyport/rpc/internal/envelope"
@@ -31,10 +32,17 @@ type ServiceOptions struct {
 	// having the same. Order across connections is that of receiving. Width does
 	// not apply. Empty means no order.
 	Key string
+	// Stopped says that the service does not run until [Server.StartService].
+	Stopped bool
 }
 
 // A service is one with a queue of its own.
 type service struct {
+	gate             gate
+	away             *service // by which its requests go while it does not run here; nil for such a one
+	unnamed          bool     // it stands for all that are not known here
+	accepted, events atomic.Uint64
+
 	queue    *queue.Queue
 	inFlight int
 	width    int
@@ -43,6 +51,37 @@ type service struct {
 	seed  maphash.Seed
 	mu    sync.Mutex // protects the field below
 	keyed map[uint64]*keyedLane
+}
+
+// newService returns a service, and the way of its requests while it does not run.
+func newService(so ServiceOptions, o *ServerOptions) *service {
+	qo := queue.Options{Logger: o.Logger}
+	if so.Queue != nil {
+		qo = *so.Queue
+	}
+	s := &service{
+		queue: queue.New(&qo), key: so.Key, seed: maphash.MakeSeed(),
+		inFlight: or(so.InFlight, o.Limits.InFlight), width: or(so.Width, o.Width),
+	}
+	if so.Stopped {
+		s.gate.shut()
+	}
+	s.away = newAway(s.inFlight, s.width, o)
+	s.away.key = so.Key
+	return s
+}
+
+// newAway returns the way of requests that are forwarded. They wait for others, and
+// take nothing but a goroutine, so that there may be many, but where they are to
+// run one after the other.
+func newAway(inFlight, width int, o *ServerOptions) *service {
+	if width > 1 {
+		width = inFlight
+	}
+	return &service{
+		queue: queue.New(&queue.Options{Depth: 4096, Workers: 1024, Logger: o.Logger}),
+		seed:  maphash.MakeSeed(), inFlight: inFlight, width: width,
+	}
 }
 
 // A keyedLane is the lane of all requests with one value of the key, as long as
@@ -83,6 +122,9 @@ func (s *service) leave(k *keyedLane) {
 // keyOf returns the value of the parameter called name, or nil.
 func (m *method) keyOf(name string, params []byte) (value []byte) {
 	if envelope.IsArray(params) {
+		if m == nil { // its service is served elsewhere
+			return nil
+		}
 		at := slices.IndexFunc(m.fields, func(f field) bool { return f.name == name })
 		all := envelope.Elements(params, nil)
 		if at < 0 || at >= len(all) {
@@ -103,12 +145,24 @@ func (m *method) keyOf(name string, params []byte) (value []byte) {
 // route finds the lane by which r goes to its handler, or none if its peer has too
 // many under way there.
 func (r *request) route() {
-	r.lane = r.session.lanes.common
-	s := r.session.lanes.service(r.method)
+	l := &r.session.lanes
+	r.lane = l.common
+	s := l.service(r.msg.Method)
+	switch {
+	case s == nil && r.method == nil:
+		s = l.elsewhereFor(r.msg.Method)
+		r.away = s != nil
+	case s == nil:
+	case s.gate.enter():
+		r.entered = true
+	default:
+		s, r.away = s.away, true
+	}
 	if s == nil {
 		return
 	}
 	r.service = s
+	s.accepted.Add(1)
 	if s.key == "" {
 		r.lane = r.session.lanes.of(s)
 		return
@@ -121,6 +175,28 @@ func (r *request) route() {
 	}
 	r.keyed = s.enter(r.method.keyOf(s.key, r.msg.Params))
 	r.lane = r.keyed.Lane
+}
+
+// exit gives back what r had of its service: a place that does not count towards
+// its connection's, if it was admitted, and its being inside.
+func (r *request) exit(admitted bool) {
+	if r.service == nil {
+		return
+	}
+	if admitted {
+		r.session.serving.unexempt(1)
+	} else {
+		r.service.accepted.Add(^uint64(0))
+	}
+	r.out()
+}
+
+// out gives back r's being inside its service.
+func (r *request) out() {
+	if r.entered {
+		r.entered = false
+		r.service.gate.exit()
+	}
 }
 
 // leave ends r's life and gives back what it had, but for its place in flight.

@@ -1,7 +1,7 @@
 package rpc
 
 import (
-	"strings"
+	"bytes"
 	"sync"
 
 	"github.com/polyport/polyport/queue"
@@ -13,6 +13,8 @@ import (
 type lanes struct {
 	common   *queue.Lane
 	services map[string]*service // nil if there are none
+	// elsewhere is by which requests go that nobody knows here; nil if they go nowhere.
+	elsewhere *service
 
 	mu     sync.Mutex // protects the fields below
 	own    map[*service]*queue.Lane
@@ -21,16 +23,17 @@ type lanes struct {
 	closed bool
 }
 
-// service returns the service with a queue of its own that m belongs to, or nil.
-func (l *lanes) service(m *method) *service {
-	if len(l.services) == 0 || m == nil {
+// service returns the service with a queue of its own that a method belongs to, or
+// nil.
+func (l *lanes) service(method []byte) *service {
+	if len(l.services) == 0 {
 		return nil
 	}
-	dot := strings.LastIndexByte(m.name, '.')
+	dot := bytes.LastIndexByte(method, '.')
 	if dot < 0 {
 		return nil
 	}
-	return l.services[m.name[:dot]]
+	return l.services[string(method[:dot])]
 }
 
 // of returns the peer's lane into the queue of a service.

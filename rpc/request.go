@@ -32,6 +32,8 @@ type request struct {
 
 	prev, next *request // in the roll
 	listed     bool
+	away       bool // it is forwarded
+	entered    bool // it is inside the gate of its service
 }
 
 // asked is what a request says: the parts of its message that one has.
@@ -95,6 +97,9 @@ func (r *request) appendAnswer(dst []byte) []byte {
 	dst = envelope.AppendResultHead(dst, r.msg.ID)
 	dst, err := r.call(dst)
 	if err != nil {
+		if e, ok := errors.AsType[*relayedError](err); ok {
+			return envelope.AppendTail(append(envelope.AppendErrorHead(dst[:start], r.msg.ID), e.raw...))
+		}
 		e := errorOf(err)
 		if r.msg.Kind == envelope.Notification {
 			r.session.log.Debug("notification failed", "method", shown(r.msg.Method), "err", e)
@@ -115,6 +120,9 @@ func (r *request) call(dst []byte) ([]byte, error) {
 
 // invoke runs the handler.
 func (r *request) invoke(ctx context.Context, dst, params []byte) ([]byte, error) {
+	if r.away {
+		return r.forward(ctx, dst, params)
+	}
 	m := r.method
 	if m == nil {
 		return dst, notFound(r.msg.Method)
@@ -159,7 +167,7 @@ func (r *request) Drop(err error) {
 		r.leave()
 		n := r.places()
 		r.session.serving.leave(n)
-		r.session.serving.unexempt(r.exempt())
+		r.exit(true)
 		r.session.serving.done(n)
 		return
 	}
@@ -180,7 +188,7 @@ func (r *request) forgone(err error) bool {
 func (r *request) done(out *outgoing) {
 	r.leave()
 	if r.service != nil {
-		defer r.session.serving.unexempt(1)
+		defer r.exit(true)
 	}
 	if r.batch != nil {
 		r.batch.done(r, out)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"sync"
 
@@ -23,11 +22,12 @@ type Server struct {
 	queue *queue.Queue
 	owned bool // the queue was made here
 	// services are those with queues of their own, by name.
-	services map[string]*service
-	events   *hub
-	async    *asyncCalls
-	ctx      context.Context // ends with Shutdown
-	stop     context.CancelFunc
+	services  map[string]*service
+	elsewhere *service // for those that are not known; nil if nothing is forwarded
+	events    *hub
+	async     *asyncCalls
+	ctx       context.Context // ends with Shutdown
+	stop      context.CancelFunc
 
 	mu       sync.Mutex // protects the fields below
 	sessions map[*session]struct{}
@@ -50,6 +50,11 @@ type ServerOptions struct {
 	// Services give services queues of their own, by name: the methods of Task are
 	// those called Task.something.
 	Services map[string]ServiceOptions
+	// Forward finds who serves a service that does not run here: one of Services while it
+	// is stopped, and any other that the Mux has no method of. Nil means nobody: then the
+	// requests of the first are answered with [CodeShuttingDown], those of the others
+	// with [CodeMethodNotFound].
+	Forward Forwarder
 	// Limits bound what one peer may send.
 	Limits Limits
 	// Async adjusts how calls with handles are treated.
@@ -88,7 +93,7 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 	}
 	s.o.Width, s.o.Limits.InFlight = or(s.o.Width, 64), or(s.o.Limits.InFlight, 1024)
 	s.o.Codec, s.o.Logger = orJSON(s.o.Codec), orDiscard(s.o.Logger)
-	s.events = newHub(s.o.Events, s.o.Codec)
+	s.events = newHub(s.o.Events, s.o.Codec, s.o.Logger)
 	if s.queue = s.o.Queue; s.queue == nil {
 		s.queue, s.owned = queue.New(&queue.Options{Logger: s.o.Logger}), true
 	}
@@ -96,16 +101,15 @@ func NewServer(mux *Mux, o *ServerOptions) *Server {
 		if s.services == nil {
 			s.services = make(map[string]*service)
 		}
-		qo := queue.Options{Logger: s.o.Logger}
-		if so.Queue != nil {
-			qo = *so.Queue
-		}
-		s.services[name] = &service{
-			queue: queue.New(&qo), key: so.Key, seed: maphash.MakeSeed(),
-			inFlight: or(so.InFlight, s.o.Limits.InFlight), width: or(so.Width, s.o.Width),
-		}
+		s.services[name] = newService(so, &s.o)
 	}
+	if s.o.Forward != nil {
+		s.elsewhere = newAway(s.o.Limits.InFlight, s.o.Width, &s.o)
+		s.elsewhere.unnamed = true
+	}
+	s.events.services = s.services
 	s.async = newAsyncCalls(s.ctx, s.queue, s.o.Async)
+	s.events.listen()
 	return s
 }
 
@@ -173,7 +177,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		mux: s.mux, codec: s.o.Codec, envelope: s.o.Limits.envelope(),
 		lane:     s.queue.Lane(&queue.LaneOptions{Depth: s.o.Limits.InFlight, Width: s.o.Width}),
 		inFlight: s.o.Limits.InFlight, outgoing: 1024, log: s.o.Logger.With("remote", conn.Info().Remote),
-		services: s.services, events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
+		services: s.services, elsewhere: s.elsewhere, forward: s.o.Forward, events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
 	if a, ok := transport.As[transport.Audience](conn); ok && conn.Info().Feed {
 		sess.subscribers.listenedTo(a)
@@ -237,6 +241,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.events.hangUp()
 	s.async.close()
 	s.wg.Wait()
 	var err error
@@ -244,7 +249,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = s.queue.Close(ctx)
 	}
 	for _, svc := range s.services {
-		err = errors.Join(err, svc.queue.Close(ctx))
+		err = errors.Join(err, svc.queue.Close(ctx), svc.away.queue.Close(ctx))
+	}
+	if s.elsewhere != nil {
+		err = errors.Join(err, s.elsewhere.queue.Close(ctx))
 	}
 	if unanswered > 0 {
 		return &ShutdownError{Unanswered: unanswered, Err: context.Cause(ctx)}
@@ -283,6 +291,9 @@ type Request struct {
 	// failed: more than 0 says that the call may have been executed before, by
 	// this server or another one that serves the same queue at least once.
 	Attempt int
+	// Brokered says that the request came out of a broker's queue: Info is about the
+	// connection to the broker, and nobody knows who sent the request.
+	Brokered bool
 
 	r *request
 }
@@ -296,7 +307,8 @@ func FromContext(ctx context.Context) (req Request, ok bool) {
 	}
 	return Request{
 		Method: string(r.msg.Method), Notification: r.msg.Kind == envelope.Notification,
-		Info: r.session.conn.Info(), Headers: r.message.Headers, Attempt: r.message.Attempt, r: r,
+		Info: r.session.conn.Info(), Headers: r.message.Headers, Attempt: r.message.Attempt,
+		Brokered: r.message.Subscription != "", r: r,
 	}, true
 }
 

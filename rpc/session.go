@@ -34,6 +34,7 @@ type session struct {
 	plain      bool // send nothing that JSON-RPC 2.0 does not know
 	// interceptors stand around calls in both directions, the first outermost.
 	interceptors []Interceptor
+	forward      Forwarder // finds who serves what is not served here; may be nil
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc
@@ -73,13 +74,16 @@ type sessionOptions struct {
 	codec    Codec
 	lane     *queue.Lane
 	services map[string]*service
-	envelope envelope.Limits
-	inFlight int // requests of the peer
-	outgoing int // calls of ours
-	owned    bool
-	events   *hub // nil if this end publishes nothing
-	async    *asyncCalls
-	log      *slog.Logger
+	// elsewhere and forward are for what is not served here; both may be nil.
+	elsewhere *service
+	forward   Forwarder
+	envelope  envelope.Limits
+	inFlight  int // requests of the peer
+	outgoing  int // calls of ours
+	owned     bool
+	events    *hub // nil if this end publishes nothing
+	async     *asyncCalls
+	log       *slog.Logger
 
 	plain        bool
 	interceptors []Interceptor
@@ -92,7 +96,7 @@ func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *ses
 	}
 	s.keepStep(conn)
 	s.onlyHear(conn)
-	s.lanes.common, s.lanes.services = o.lane, o.services
+	s.lanes.common, s.lanes.services, s.lanes.elsewhere, s.forward = o.lane, o.services, o.elsewhere, o.forward
 	if s.feed == nil {
 		s.replies, _ = transport.As[transport.ReplyAddresser](conn)
 	}
@@ -194,7 +198,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 		if r.diverted() || s.parked.follows(m, r.lane, r) {
 			return
 		}
-		if at.fits(r.method) && at.serve(r, r) {
+		if !r.away && at.fits(r.method) && at.serve(r, r) {
 			return
 		}
 		err = r.lane.Submit(r, r)
@@ -207,6 +211,7 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	}
 	forgone := r.forgone(err)
 	r.leave()
+	r.exit(false)
 	if m.Unsettled() && !forgone {
 		return // whoever is next will get it
 	}

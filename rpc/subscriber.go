@@ -345,7 +345,7 @@ func (s *subscriber) sendEvent(ctx context.Context, e *event) error {
 	}
 	out := newOutgoing()
 	defer out.free()
-	out.msg.Body = append(append(out.msg.Body, e.head()...), s.tail...)
+	out.msg.Body = e.appendFor(out.msg.Body, s)
 	return s.send(ctx, out)
 }
 

@@ -81,7 +81,7 @@ func (t *subscriptions) takes(m *transport.Message, msg *envelope.Message) bool 
 	sub := t.byID[string(id)]
 	t.mu.Unlock()
 	if sub != nil { // else it was given up meanwhile
-		sub.came(Event{Topic: string(msg.Method), Params: msg.Params, codec: t.s.codec})
+		sub.came(Event{Topic: string(msg.Method), Params: msg.Params, codec: t.s.codec, metadata: msg.Metadata})
 	}
 	t.s.settle(m, transport.Accepted)
 	return true

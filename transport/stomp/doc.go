@@ -18,12 +18,27 @@
 // begins with /temp-queue/, which needs no SUBSCRIBE: its messages carry that
 // name as their subscription, as RabbitMQ does it. The answer comes as a
 // MESSAGE with the request's correlation-id, or its message-id in that place.
-// Answers never go to another connection, whatever names are claimed.
+// Answers never go to another connection, whatever names are claimed, but by a
+// broker.
+//
+// # A broker behind the server
+//
+// With [transport.ListenOptions].Broker a client may send to and subscribe to
+// whatever is not served. The RECEIPT of a SEND comes when the broker has the
+// message, and so perhaps after those of later ones; that of DISCONNECT when it
+// has all. What the broker refuses is an ERROR with the reason, and the end of the
+// connection. The headers of a SUBSCRIBE that are not known here are the broker's;
+// selector is refused. NACK leaves a message to be tried again, or not if it has
+// the header requeue:false. A MESSAGE that was delivered before has the headers
+// redelivered:true and x-delivery-count, as RabbitMQ has them.
+//
+// A reply-to below /temp-queue/ is replaced by an address that others can answer
+// to; the answers come by the client's own name. Any other is passed on as it is.
 //
 // # Acknowledgement
 //
 // All three ack modes are supported towards subscribers; credit is the header
-// prefetch-count (as RabbitMQ has it), at most [transport.Limits].Unsettled.
+// prefetch-count (as RabbitMQ has it; activemq.prefetchSize is the same), at most [transport.Limits].Unsettled.
 // RECEIPT is sent for every frame that asks, once the frame has been taken.
 // Transactions are refused with an ERROR that says so.
 //

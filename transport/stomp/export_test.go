@@ -38,3 +38,29 @@ func AppendFrame(dst []byte, v string, f *frame.Frame) []byte {
 	version, _ := highest(v)
 	return appendFrame(dst, version, f)
 }
+
+// Deliveries are what waits for its ACK, by their ids.
+type Deliveries struct{ u deliveries }
+
+// NewDeliveries returns none.
+func NewDeliveries() *Deliveries { return new(Deliveries) }
+
+// Add adds one.
+func (d *Deliveries) Add(id uint64) { d.u.add(delivery{id: id}) }
+
+// Take reports whether there was one.
+func (d *Deliveries) Take(id uint64) bool {
+	found := d.u.find(id)
+	return found != nil && d.u.takeOne(found).id == id
+}
+
+// TakeOdd takes out those with odd ids up to last.
+func (d *Deliveries) TakeOdd(last uint64) (ids []uint64) {
+	for _, d := range d.u.take(nil, last, func(d *delivery) bool { return d.id%2 == 1 }) {
+		ids = append(ids, d.id)
+	}
+	return ids
+}
+
+// Places is how long the list is.
+func (d *Deliveries) Places() int { return len(d.u.list) }

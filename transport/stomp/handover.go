@@ -64,17 +64,19 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 // ready waits, before the next frame is read, until the broker has taken, or not,
 // enough of what it was given. What one can have of the broker's time is bounded so.
 func (c *serverConn) ready(ctx context.Context) error {
+	n := 1
+	if c.last != nil {
+		n = cap(c.handing)
+	}
+	err := c.await(ctx, n)
 	if e := c.expelled.Load(); e != nil {
 		c.stream.Abort(e.why, e.goodbye)
 		return e.why
 	}
-	if c.last != nil {
-		if err := c.await(ctx, cap(c.handing)); err != nil {
-			return err
-		}
-		return c.disconnected()
+	if err != nil || c.last == nil {
+		return err
 	}
-	return c.await(ctx, 1)
+	return c.disconnected()
 }
 
 // await waits until the broker could be given n messages.
@@ -126,19 +128,19 @@ func (c *serverConn) disconnected() error {
 // wasHanded is told what became of a SEND without a receipt, and wasHandedWith of
 // one with.
 func (c *serverConn) wasHanded(err error) {
-	<-c.handing
 	if err != nil {
 		c.expel(err, "", false)
 	}
+	<-c.handing
 }
 
 func (c *serverConn) wasHandedWith(receipt string, err error) {
-	<-c.handing
 	if err != nil {
 		c.expel(err, receipt, true)
-		return
+	} else {
+		c.confirm(receipt)
 	}
-	c.confirm(receipt)
+	<-c.handing
 }
 
 // An expulsion is why a connection ends, and the ERROR that says so.

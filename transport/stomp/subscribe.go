@@ -118,9 +118,12 @@ func disown(settled []delivery) {
 	}
 }
 
+// manyOrphans is how many settled ids are worth remembering in any case.
+const manyOrphans = 1 << 10
+
 // adopt remembers deliveries that an UNSUBSCRIBE settled. It needs mu.
 func (c *serverConn) adopt(settled []delivery) {
-	if c.orphans == nil || len(c.orphans)+len(settled) > c.o.Limits.Unsettled {
+	if c.orphans == nil || len(c.orphans)+len(settled) > max(c.o.Limits.Unsettled, manyOrphans) {
 		c.orphans = make(map[uint64]struct{}, len(settled))
 	}
 	for _, d := range settled {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/polyport/polyport/rpc"
-	"github.com/polyport/polyport/transport"
 )
 
 // events has a timeout of its own, because without one it goes on.
@@ -23,15 +22,19 @@ type events struct {
 	Count  int            `placeholder:"N" help:"End after N events."`
 	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
 	Time   *time.Duration `name:"timeout" placeholder:"DURATION" help:"End after that time (never). Connecting takes 10s at most."`
+
+	NoReconnect bool `help:"End with the first connection, instead of making another one."`
 }
 
 // Help is shown by events --help.
 func (*events) Help() string {
 	return `Prints {"topic":"…","params":…} for each event, one a line, until it is interrupted. Where events are missing because
-they were not read in time, a line on stderr says how many; the server decides what it keeps.
+they were not read in time, a line on stderr says how many; the server decides what it keeps. A connection that is lost, or
+that the server ends in order, is made again, with pauses that grow; then "gap: events may have been missed" is on stderr.
 
-Exit status 0 says that N events came or, without --count, that it was interrupted or the time has passed; 3 that the
-connection ended or fewer than N came in time; 1 that the server refused or ended the subscription.
+Exit status 0 says that N events came or, without --count, that it was interrupted or the time has passed; 3 that the first
+connection could not be made or fewer than N came in time; 1 that the server refused or ended the subscription. With
+--no-reconnect it is 3 also when the connection ends.
 
 Examples:
 
@@ -78,35 +81,14 @@ func (v *events) run(ctx context.Context, e *environment) error {
 		ctx, cancel = context.WithTimeout(ctx, *v.Time)
 		defer cancel()
 	}
-	c, s, err := v.subscribe(ctx)
-	if err != nil {
+	r := &reader{events: v, e: e}
+	if err := r.read(ctx); err != nil || r.full() || v.Count == 0 {
 		return err
 	}
-	defer func() { _ = c.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
-	n := 0
-	for event, err := range s.Events() {
-		if gap, missed := errors.AsType[*rpc.GapError](err); missed {
-			v.printGap(e, gap)
-			continue
-		}
-		if err != nil {
-			return endOfEvents(err)
-		}
-		if err := printEvent(e, event); err != nil {
-			return err
-		}
-		if n++; n == v.Count {
-			return nil
-		}
+	return eventsError{
+		text:   fmt.Sprintf("%d of %d events came: %s", r.n, v.Count, ended(ctx)),
+		advice: "is something published that matches " + v.Filter + "?",
 	}
-	if v.Count > 0 {
-		return eventsError{
-			text:   fmt.Sprintf("%d of %d events came: %s", n, v.Count, ended(ctx)),
-			advice: "is something published that matches " + v.Filter + "?",
-		}
-	}
-	return nil
 }
 
 func ended(ctx context.Context) string {
@@ -116,30 +98,6 @@ func ended(ctx context.Context) string {
 	return "interrupted"
 }
 
-func (v *events) subscribe(ctx context.Context) (*rpc.Client, *rpc.Subscription, error) {
-	flags := v.options()
-	ctx, cancel := flags.bound(ctx)
-	defer cancel()
-	c, err := flags.dial(ctx, v.URL, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := c.Subscribe(ctx, v.Filter, &rpc.SubscribeOptions{Window: v.Window})
-	if err != nil {
-		_ = c.Close()
-		return nil, nil, callError(err, v.URL)
-	}
-	return c, s, nil
-}
-
-// endOfEvents is why the subscription has ended.
-func endOfEvents(err error) error {
-	if _, answered := errors.AsType[*rpc.Error](err); answered {
-		return err
-	}
-	return eventsError{text: "the connection ended: " + transport.Reason(err)}
-}
-
 func printEvent(e *environment, event rpc.Event) error {
 	enc := json.NewEncoder(e.stdout)
 	enc.SetEscapeHTML(false)
@@ -147,12 +105,4 @@ func printEvent(e *environment, event rpc.Event) error {
 		Topic  string     `json:"topic"`
 		Params rawMessage `json:"params,omitempty"`
 	}{event.Topic, event.Params})
-}
-
-func (v *events) printGap(e *environment, gap *rpc.GapError) {
-	if v.JSON {
-		writeJSON(e.stderr, map[string]uint64{"dropped": gap.Dropped})
-		return
-	}
-	fmt.Fprintf(e.stderr, "polyport events: %s\n", strings.TrimPrefix(gap.Error(), "rpc: "))
 }

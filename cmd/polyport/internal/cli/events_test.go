@@ -71,12 +71,12 @@ func TestEventsEnd(t *testing.T) {
 		{"fewer came in time", []string{url, "x", "--count", "1", "--timeout", "500ms"}, outcome{3, "", "polyport events: 0 of 1 events came: the time has passed\n    is something published that matches x?\n"}},
 		{"refused", []string{refuses}, outcome{1, "", `{"code":-32601,"message":"no events here"}` + "\n"}},
 		{"the connection ends", []string{leaves}, outcome{3, "", "polyport events: the connection ended: "}},
-		{"the server ends it", []string{ends}, outcome{1, "", "polyport events: 3 events were dropped\n" + `{"code":-32054,"message":"bye"}` + "\n"}},
+		{"the server ends it", []string{ends}, outcome{1, "", "polyport events: gap: 3 events were dropped\n" + `{"code":-32054,"message":"bye"}` + "\n"}},
 		{"gaps in JSON", []string{ends, "--json"}, outcome{1, "", `{"dropped":3}` + "\n" + `{"code":-32054,"message":"bye"}` + "\n"}},
 		{"nobody listens", []string{"stomp://" + refusing(t)}, outcome{3, "", "polyport events: no answer, nothing was sent: connection refused"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := run(t, append([]string{"events"}, tt.args...)...)
+			got := run(t, append([]string{"events", "--no-reconnect"}, tt.args...)...)
 			if got.code != tt.want.code || got.stdout != tt.want.stdout || !strings.HasPrefix(got.stderr, tt.want.stderr) {
 				t.Errorf("events = %+v, want %+v", got, tt.want)
 			}

@@ -25,6 +25,8 @@ type serve struct {
 	Workers   *int           `name:"queue-workers" group:"config" placeholder:"N" help:"How many may run at once (256)."`
 	UsersFile *string        `group:"config" placeholder:"FILE" help:"Lines NAME:PASSWORD of those who may connect (everybody)."`
 
+	Broker *bool `group:"config" help:"Be a broker, too: /queue/NAME and /topic/NAME over any wire."`
+
 	AtLeastOnce *bool `group:"config" help:"Acknowledge what is consumed after its answer; it may be executed again."`
 	Prefetch    *int  `group:"config" placeholder:"N" help:"With --at-least-once, how many requests may be under way (128)."`
 
@@ -41,7 +43,7 @@ type serve struct {
 // Help is shown by serve --help.
 func (*serve) Help() string {
 	return `Serves Echo, Math.Sum, Sleep, Fail, Call.Back and Task.Run, and publishes the topic clock. First of all, a line
-"listening ADDR WIRES" is printed for each address, and "consuming URL" for each queue of a broker. With --consume and
+"listening ADDR WIRES" is printed for each address, "broker /queue/NAME /topic/NAME" with --broker, and "consuming URL" for each queue of a broker. With --consume and
 no --listen it listens nowhere. At HOST:PORT every wire is served, and with --cert and --key with TLS and without it; a URL
 such as stomps://HOST:PORT means that wire alone. Certificates are read again when their files change.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
@@ -54,12 +56,14 @@ Settings come from flags, then the environment (POLYPORT_LISTEN=a,b POLYPORT_QUE
     stop_timeout: 15s
     users: {alice: secret}
     tls: {cert: server.pem, key: server.key, client_ca: clients.pem, client_certs: {http: optional}}
+    broker: {enabled: true, access: [{user: alice, send: [/queue/calc]}]}
 
 Examples:
 
     polyport serve --listen 127.0.0.1:7070
     polyport serve --listen 127.0.0.1:0 --listen stomps://:7071 --cert server.pem --key server.key
     polyport serve --config polyport.yaml --log-level debug
+    polyport serve --broker
     polyport serve --consume stomp://guest:guest@127.0.0.1:61613/queue/calc --at-least-once`
 }
 
@@ -112,6 +116,7 @@ func (v *serve) flags() map[string]any {
 	set(given, "queue.depth", v.Depth)
 	set(given, "queue.workers", v.Workers)
 	set(given, "users_file", v.UsersFile)
+	set(given, "broker.enabled", v.Broker)
 	set(given, "consumer.at_least_once", v.AtLeastOnce)
 	set(given, "consumer.prefetch", v.Prefetch)
 	set(given, "consumer.ca", v.ConsumeCACert)

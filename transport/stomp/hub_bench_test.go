@@ -1,0 +1,105 @@
+package stomp_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/stomp"
+)
+
+// An outletBroker gives away the first outlet.
+type outletBroker struct {
+	outlets chan transport.Outlet
+	ready   chan struct{}
+}
+
+func (b *outletBroker) Join(*transport.Info) transport.BrokerSession { return b }
+func (b *outletBroker) Send(_ *transport.Message, done func(error))  { done(nil) }
+func (b *outletBroker) Leave()                                       {}
+func (b *outletBroker) Address() string                              { return "" }
+func (b *outletBroker) Settled(uint64, transport.Outcome)            {}
+func (b *outletBroker) Detach()                                      {}
+
+func (b *outletBroker) Attach(_ transport.Subscription, out transport.Outlet) (transport.Consumer, error) {
+	b.outlets <- out
+	return b, nil
+}
+
+func (b *outletBroker) Ready() {
+	select {
+	case b.ready <- struct{}{}:
+	default:
+	}
+}
+
+// outlet returns the outlet of a subscription over TCP, whose peer reads all.
+func (b *outletBroker) outlet(t testing.TB, ack string) transport.Outlet {
+	o := &transport.ListenOptions{Broker: b}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	near, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(near, "%sSUBSCRIBE\nid:s\ndestination:/queue/a\nack:%s\n\n\x00", hello, ack)
+	conn, err := stomp.Transport{}.Server(t.Context(), far, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{}, 2)
+	go func() {
+		_, _ = io.Copy(io.Discard, near)
+		done <- struct{}{}
+	}()
+	go func() {
+		_, _ = conn.Recv(t.Context())
+		done <- struct{}{}
+	}()
+	t.Cleanup(func() {
+		_ = near.Close()
+		_ = conn.Close()
+		<-done
+		<-done
+	})
+	return <-b.outlets
+}
+
+// BenchmarkDeliver is a message from a broker to a subscriber over TCP.
+func BenchmarkDeliver(b *testing.B) {
+	broker := &outletBroker{make(chan transport.Outlet, 1), make(chan struct{}, 1)}
+	out := broker.outlet(b, "auto")
+	m := &transport.Message{
+		To: "/queue/a", Body: make([]byte, 100), ContentType: "application/json",
+		Headers: []transport.Header{{Name: "reporter", Value: "ann"}},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for !out.Deliver(m, 1) {
+			<-broker.ready
+		}
+	}
+}
+
+// TestDeliverAllocates: a delivery takes no memory of its own.
+func TestDeliverAllocates(t *testing.T) {
+	broker := &outletBroker{make(chan transport.Outlet, 1), make(chan struct{}, 1)}
+	out := broker.outlet(t, "auto")
+	m := &transport.Message{To: "/queue/a", Body: make([]byte, 100)}
+	if n := testing.AllocsPerRun(2000, func() {
+		for !out.Deliver(m, 1) {
+			<-broker.ready
+		}
+	}); n >= 1 {
+		t.Errorf("Deliver allocates %v times", n)
+	}
+}
