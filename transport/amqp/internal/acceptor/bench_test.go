@@ -23,8 +23,10 @@ func BenchmarkEcho(b *testing.B) {
 		settled bool
 		o       *transport.ListenOptions
 	}{
-		{"settled", true, nil}, {"unsettled", false, nil},
-		{"settled with a broker", true, withBroker(&fakeBroker{})}, {"unsettled with a broker", false, withBroker(&fakeBroker{})},
+		{"settled", true, nil},
+		{"unsettled", false, nil},
+		{"settled with a broker", true, withBroker(&fakeBroker{})},
+		{"unsettled with a broker", false, withBroker(&fakeBroker{})},
 	} {
 		b.Run(mode.name, func(b *testing.B) { benchmarkEcho(b, mode.settled, mode.o) })
 	}
