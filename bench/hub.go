@@ -36,15 +36,28 @@ const rabbitEnv = "RABBITMQ_STOMP_URL"
 
 func allHubPeers() []hubPeer {
 	const stompModule, natsModule = "github.com/go-stomp/stomp/v3", "github.com/nats-io/nats-server/v2"
+	const here = "of this repository"
 	return []hubPeer{
-		{"polyport-stomp", "of this repository", "polyport-stomp", stompWire{}, "broker.Hub, STOMP"},
-		{"polyport-amqp", "of this repository", "polyport-amqp", amqpWire{}, "the same, AMQP 1.0; one disposition for all that came together"},
 		{
-			hubYardstick, stompModule, "go-stomp", stompWire{auto: true},
-			"server.Serve; a queue has one message under way to each consumer, and none is acknowledged",
+			name: "polyport-stomp", module: here, server: "polyport-stomp", wire: stompWire{},
+			how: "broker.Hub, STOMP",
 		},
-		{"nats", natsModule, "nats", natsWire{}, "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged"},
-		{"RabbitMQ", "3.10", "", stompWire{user: rabbitUser()}, "its plug-in for STOMP; its own process, in Erlang"},
+		{
+			name: "polyport-amqp", module: here, server: "polyport-amqp", wire: amqpWire{},
+			how: "the same, AMQP 1.0; one disposition for all that came together",
+		},
+		{
+			name: hubYardstick, module: stompModule, server: "go-stomp", wire: stompWire{auto: true},
+			how: "server.Serve; a queue has one message under way to each consumer, and none is acknowledged",
+		},
+		{
+			name: "nats", module: natsModule, server: "nats", wire: natsWire{},
+			how: "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged",
+		},
+		{
+			name: "RabbitMQ", module: "3.10", wire: stompWire{user: rabbitUser()},
+			how: "its plug-in for STOMP; its own process, in Erlang",
+		},
 	}
 }
 

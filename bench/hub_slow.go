@@ -47,7 +47,8 @@ type slowRun struct {
 func (o *options) slowTable(ctx context.Context, load hubLoad, _ []hubPeer, stderr io.Writer) (string, error) {
 	var t table
 	t.header(fmt.Sprintf("%s; %d others, %d B every %v", load.what, slowReaders, slowSize, slowEvery),
-		"p99 late", "p99 beside one that stops reading", "÷", "lost by others", "dropped for it", "it was ended", "refused to the sender", "heap grew")
+		"p99 late", "p99 beside one that stops reading", "÷", "lost by others",
+		"dropped for it", "it was ended", "refused to the sender", "heap grew")
 	for _, server := range slowServers() {
 		var alone, beside, ratios, grown []float64
 		var last slowRun
