@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,14 +36,28 @@ const rabbitEnv = "RABBITMQ_STOMP_URL"
 
 func allHubPeers() []hubPeer {
 	const stompModule, natsModule = "github.com/go-stomp/stomp/v3", "github.com/nats-io/nats-server/v2"
+	const here = "of this repository"
 	return []hubPeer{
-		{"polyport-stomp", "", "polyport-stomp", stompWire{}, "broker.Hub, STOMP"},
-		{"polyport-amqp", "", "polyport-amqp", amqpWire{}, "the same, AMQP 1.0; one disposition for all that came together"},
-		{hubYardstick, stompModule, "go-stomp", stompWire{auto: true},
-			"server.Serve; a queue has one message under way to each consumer, not acknowledged: v3.1.5 panics over ack:client " +
-				"when a queue is not empty, and forgets consumers with ack:client-individual"},
-		{"nats", natsModule, "nats", natsWire{}, "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged"},
-		{"RabbitMQ", "3.10", "", stompWire{user: rabbitUser()}, "its plug-in for STOMP; its own process, in Erlang"},
+		{
+			name: "polyport-stomp", module: here, server: "polyport-stomp", wire: stompWire{},
+			how: "broker.Hub, STOMP",
+		},
+		{
+			name: "polyport-amqp", module: here, server: "polyport-amqp", wire: amqpWire{},
+			how: "the same, AMQP 1.0; one disposition for all that came together",
+		},
+		{
+			name: hubYardstick, module: stompModule, server: "go-stomp", wire: stompWire{auto: true},
+			how: "server.Serve; a queue has one message under way to each consumer, and none is acknowledged",
+		},
+		{
+			name: "nats", module: natsModule, server: "nats", wire: natsWire{},
+			how: "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged",
+		},
+		{
+			name: "RabbitMQ", module: "3.10", wire: stompWire{user: rabbitUser()},
+			how: "its plug-in for STOMP; its own process, in Erlang",
+		},
 	}
 }
 
@@ -111,7 +126,8 @@ func (o *options) benchHub(ctx context.Context, stderr io.Writer) (string, error
 		peers = without(peers, "")
 	}
 	r := newResults(o)
-	text := fmt.Sprintf("%s, %s %s, %s, GOMAXPROCS %d, polyport %s; median of %d rounds of %v each.\n",
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s, %s %s, %s, GOMAXPROCS %d, polyport %s; median of %d rounds of %v each.\n",
 		r.Date.Format(time.DateOnly), r.Go, r.Platform, r.CPU, r.Procs, r.Revision, o.rounds, o.time)
 	for _, load := range o.hubLoads {
 		measure := o.hubTable
@@ -122,9 +138,9 @@ func (o *options) benchHub(ctx context.Context, stderr io.Writer) (string, error
 		if err != nil {
 			return "", err
 		}
-		text += table
+		text.WriteString(table)
 	}
-	return text + hubPeerTable(peers), nil
+	return text.String() + hubPeerTable(peers), nil
 }
 
 // without returns the peers but those of one server.
@@ -413,9 +429,12 @@ func (r *hubRig) drain(ctx context.Context) error {
 	if !r.load.queue {
 		want *= int64(r.load.consumers)
 	}
-	for start := time.Now(); r.total.Load() < want && time.Since(start) < patience; {
+	for last, since := r.total.Load(), time.Now(); last < want && time.Since(since) < patience; {
 		if err := wait(ctx, 5*time.Millisecond); err != nil {
 			return context.Cause(ctx)
+		}
+		if now := r.total.Load(); now > last {
+			last, since = now, time.Now()
 		}
 	}
 	if err := wait(ctx, 5*time.Millisecond); err != nil {

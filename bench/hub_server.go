@@ -12,7 +12,7 @@ import (
 	"runtime/pprof"
 	"time"
 
-	gostomp "github.com/go-stomp/stomp/v3/server"
+	gostomp "github.com/go-stomp/stomp/v3/server" //nolint:depguard // only to be measured
 	nats "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/polyport/polyport/broker"
@@ -62,7 +62,8 @@ func startPolyport(wire string, o *broker.Options) hubStart {
 		if err != nil {
 			return "", err
 		}
-		go func() { _ = rpc.NewServer(rpc.NewMux(nil), nil).Serve(context.Background(), l) }()
+		ctx = context.WithoutCancel(ctx)
+		go func() { _ = rpc.NewServer(rpc.NewMux(nil), nil).Serve(ctx, l) }()
 		return l.Addr().String(), nil
 	}
 }

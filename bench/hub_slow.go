@@ -46,8 +46,9 @@ type slowRun struct {
 // subscriber stops reading.
 func (o *options) slowTable(ctx context.Context, load hubLoad, _ []hubPeer, stderr io.Writer) (string, error) {
 	var t table
-	t.header(fmt.Sprintf("%s; %d others, %d B every %v", load.what, slowReaders, slowSize, slowEvery), "p99 late", "p99 beside one that stops reading", "÷",
-		"lost by others", "dropped for it", "it was ended", "refused to the sender", "heap grew")
+	t.header(fmt.Sprintf("%s; %d others, %d B every %v", load.what, slowReaders, slowSize, slowEvery),
+		"p99 late", "p99 beside one that stops reading", "÷", "lost by others",
+		"dropped for it", "it was ended", "refused to the sender", "heap grew")
 	for _, server := range slowServers() {
 		var alone, beside, ratios, grown []float64
 		var last slowRun
@@ -134,7 +135,7 @@ func (o *options) runSlow(ctx context.Context, name string) (run slowRun, err er
 	if run.usage, err = server.usage(true); err != nil {
 		return run, err
 	}
-	run.grown = int64(run.usage.heap) - int64(before.heap) //nolint:gosec // no heap is that large
+	run.grown = int64(run.usage.heap) - int64(before.heap)
 	return run, context.Cause(ctx)
 }
 

@@ -314,8 +314,7 @@ func (s *shift) next(ctx context.Context) (*transport.Message, error) {
 func (s *shift) take(m *transport.Message) error {
 	n, err := strconv.Atoi(string(m.Body))
 	if err != nil || n < 0 || n >= len(s.entries) {
-		s.t.Errorf("%s: there came %q", s.wire, m.Body)
-		return nil
+		return fmt.Errorf("there came %q, which nobody has sent", m.Body)
 	}
 	if s.dead {
 		s.book(n, func(e *entry) { e.dead++ })
