@@ -19,7 +19,7 @@ import (
 )
 
 // takes is a broker that takes everything at once.
-func takes(*transport.Message) (error, bool) { return nil, true }
+func takes(*transport.Message) (bool, error) { return true, nil }
 
 func withBroker(b *fakeBroker) *transport.ListenOptions { return &transport.ListenOptions{Broker: b} }
 
@@ -112,11 +112,11 @@ func TestBrokerRefuses(t *testing.T) {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				err := transport.WithReason(c.err, "not this one")
-				b := &fakeBroker{done: func(m *transport.Message) (error, bool) {
+				b := &fakeBroker{done: func(m *transport.Message) (bool, error) {
 					if string(m.Body) == "bad" {
-						return err, true
+						return true, err
 					}
-					return nil, true
+					return true, nil
 				}}
 				r := newRig(t, withBroker(b), nil)
 				s := r.session(nil)
@@ -481,7 +481,7 @@ func TestBrokerSlowReader(t *testing.T) {
 		p.say(performative(0, frames.CodeFlow, u32(0), u32(1<<20), u32(0), u32(100), u32(0), u32(0), u32(n)))
 		synctest.Wait()
 		waiting, _, _ := q.state()
-		if waiting < n/2 {
+		if waiting < n-80 { // 64 KiB each in the buffer, in a write, and in the pipe
 			t.Fatalf("%d of %d messages wait for a peer that does not read", waiting, n)
 		}
 		for i := range n {
@@ -525,7 +525,6 @@ func TestBrokerDrain(t *testing.T) {
 						t.Errorf("flow %+v, want one without credit", f)
 					}
 					p.quiet()
-					seen = f.DeliveryCount
 				}
 				if seen != 3*credit {
 					t.Errorf("the delivery-count is %d, want %d", seen, 3*credit)

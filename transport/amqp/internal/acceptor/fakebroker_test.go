@@ -9,8 +9,9 @@ import (
 
 // A fakeBroker notes what connections do with it.
 type fakeBroker struct {
-	// done says what becomes of a message; nil leaves it to the test.
-	done func(m *transport.Message) (err error, now bool)
+	// done says whether a message is taken now, or refused; nil leaves it to the
+	// test.
+	done func(m *transport.Message) (now bool, err error)
 	// refuse says why a subscription is refused; nil refuses none.
 	refuse func(transport.Subscription) error
 	// may says whether a link may send to an address; nil allows all.
@@ -63,7 +64,7 @@ func (s *fakeSession) Send(m *transport.Message, done func(error)) {
 	s.got = append(s.got, handed{m, done})
 	s.mu.Unlock()
 	if s.broker.done != nil {
-		if err, now := s.broker.done(m); now {
+		if now, err := s.broker.done(m); now {
 			done(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,7 +32,7 @@ func sendAll(t *testing.T, s *goamqp.Session, to string, n int, o *goamqp.Sender
 	out := newSender(t, s, to, o)
 	for i := range n {
 		m := goamqp.NewMessage(fmt.Append(nil, i))
-		m.ApplicationProperties = map[string]any{"n": fmt.Sprint(i)}
+		m.ApplicationProperties = map[string]any{"n": strconv.Itoa(i)}
 		if err := out.Send(soon(t), m, nil); err != nil {
 			t.Fatalf("Send of message %d: %v", i, err)
 		}
@@ -220,7 +221,7 @@ func TestHubFull(t *testing.T) {
 		taken, refused := make(chan error, n), 0
 		for i := range n {
 			m := goamqp.NewMessage(fmt.Append(nil, i))
-			m.ApplicationProperties = map[string]any{"n": fmt.Sprint(i)}
+			m.ApplicationProperties = map[string]any{"n": strconv.Itoa(i)}
 			receipt, err := out.SendWithReceipt(soon(t), m, nil)
 			if err != nil {
 				t.Fatal(err)
