@@ -40,7 +40,10 @@ var wires = []wire{
 		},
 	},
 	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true, hub: new(conformance.Hub)},
-	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP(), hub: new(conformance.Hub)},
+	{
+		name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP(),
+		hub: new(conformance.Hub),
+	},
 	{name: "ws", transport: http.Transport{}, urls: []string{"ws://conformance"}, hostile: hostile.WebSocket()},
 	{name: "zmq", transport: zmq.Transport{}, urls: sockets("zmq"), hostile: hostile.ZMQ()},
 }
