@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
 )
@@ -20,7 +21,7 @@ var (
 )
 
 // TestProtonInDocs runs the examples of docs/amqp.md, which say what they print,
-// with a server that has the method Math.Sum and the topic clock.
+// with a server that has the method Math.Sum, the topic clock and a broker.
 func TestProtonInDocs(t *testing.T) {
 	t.Parallel()
 	needProton(t)
@@ -29,8 +30,8 @@ func TestProtonInDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := pythonBlock.FindAllStringSubmatch(string(text), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("docs/amqp.md has %d examples in Python, want 2", len(blocks))
+	if len(blocks) != 3 {
+		t.Fatalf("docs/amqp.md has %d examples in Python, want 3", len(blocks))
 	}
 	mux := rpc.NewMux(nil)
 	rpc.Handle(mux, "Math.Sum", func(_ context.Context, terms []float64) (sum float64, _ error) {
@@ -39,7 +40,9 @@ func TestProtonInDocs(t *testing.T) {
 		}
 		return sum, nil
 	})
-	l, err := transport.Listen(t.Context(), "amqp://127.0.0.1:0", nil)
+	hub := broker.New(nil)
+	t.Cleanup(func() { _ = hub.Close() })
+	l, err := transport.Listen(t.Context(), "amqp://127.0.0.1:0", &transport.ListenOptions{Broker: hub})
 	if err != nil {
 		t.Fatal(err)
 	}

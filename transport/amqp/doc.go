@@ -33,6 +33,17 @@
 // same connection receives. Several receivers may share an address, then
 // Publish sends to each of them: that is how events are sent.
 //
+// # A broker behind the server
+//
+// With ListenOptions.Broker other addresses are the broker's, in links and in the
+// property to: queues and topics, named by their prefix or by a capability of
+// source or target. The broker's word on a message is its outcome, and renews the
+// credit. A receiver is a subscription of the broker; a dynamic source is an
+// address of its choice, by which everybody reaches this connection. The peer's
+// outcomes are told to the broker, its credit, window and limits kept. The answer
+// to a request goes straight to the link that reply-to names, if it is one of the
+// same connection, and else by the broker.
+//
 // # Settlement
 //
 // A sender chooses. A request sent settled is done with when it was sent: at

@@ -9,7 +9,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	h := conformance.Harness{Transport: mem.Transport{}, URL: "mem://conformance", Hostile: hostile.Mem()}
+	h := conformance.Harness{Transport: mem.Transport{}, URL: "mem://conformance", Hostile: hostile.Mem(), Hub: new(conformance.Hub)}
 	t.Run("pipe", func(t *testing.T) { conformance.Run(t, h) })
 	h.Stream = conformance.TCP
 	t.Run("tcp", func(t *testing.T) { conformance.Run(t, h) })

@@ -68,6 +68,14 @@
 // dialed goes by the first subscription whose destination is its To and, if
 // there is none, as it is: Recv returns it with no Subscription.
 //
+// # A broker
+//
+// With [transport.ListenOptions].Broker the welcome lists an empty destination
+// after those served, which stands for all others; messages there are the broker's,
+// and are confirmed when it has them and those before, also the ones that were for
+// Recv. So are all subscriptions, but to what is served. What the broker refuses
+// ends the connection. Answers are sent as ever.
+//
 // # Lock-step
 //
 // A client that dials mem://name?socket=req makes the connection one in lock-step:

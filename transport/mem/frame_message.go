@@ -31,6 +31,7 @@ type routing struct {
 	subscription string
 	delivery     uint64 // 0: none
 	confirm      bool
+	number       uint64 // of those received that asked for a confirm
 }
 
 // headLen is at least the length of m's head, without the subscription.

@@ -92,6 +92,7 @@ func (c *clientConn) act(f frame) (*transport.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.took(r)
 	w := c.find(m.Subscription)
 	if w != nil && (r.delivery != 0 || w.limited) {
 		m.SetSettler(w, r.delivery)
@@ -108,7 +109,7 @@ func (c *clientConn) Send(ctx context.Context, m *transport.Message) error {
 func (c *clientConn) SendConfirmed(ctx context.Context, m *transport.Message, done func(error)) error {
 	to := cmp.Or(m.To, c.to)
 	size, err := c.check(m, to)
-	if err == nil && !slices.Contains(c.served, to) {
+	if err == nil && !slices.Contains(c.served, to) && !slices.Contains(c.served, anywhere) {
 		err = transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer serves no destination %.60q", to))
 	}
 	if err != nil {

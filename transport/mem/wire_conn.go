@@ -19,6 +19,9 @@ type conn struct {
 	// handle acts on a frame and returns the message to hand out, if it is one.
 	handle func(frame) (*transport.Message, error)
 
+	// before is called before a frame is read, with Recv's context. It may be nil.
+	before func(context.Context) error
+
 	flow    flow
 	confirm confirmations
 	over    chan struct{} // closed when nothing more will be sent
@@ -53,11 +56,16 @@ func (c *conn) agree(peer string, beat, peerBeat time.Duration, theirs transport
 
 // Recv returns the next message.
 func (c *conn) Recv(ctx context.Context) (*transport.Message, error) {
-	return c.stream.Receive(ctx, c.nextMessage)
+	return c.stream.Receive(ctx, func() (*transport.Message, error) { return c.nextMessage(ctx) })
 }
 
-func (c *conn) nextMessage() (*transport.Message, error) {
+func (c *conn) nextMessage(ctx context.Context) (*transport.Message, error) {
 	for {
+		if c.before != nil {
+			if err := c.before(ctx); err != nil {
+				return nil, err
+			}
+		}
 		f, err := c.frames.next()
 		if err != nil {
 			if refusable(err) {
@@ -96,11 +104,14 @@ func refusable(err error) bool {
 }
 
 // refuse tells the peer why the connection ends.
-func (c *conn) refuse(why error) {
+func (c *conn) refuse(why error) { c.stream.Abort(why, refusalOf(why)) }
+
+// refusalOf appends a refuse frame.
+func refusalOf(why error) func([]byte) []byte {
 	text := transport.Reason(why)
-	c.stream.Abort(why, func(dst []byte) []byte {
+	return func(dst []byte) []byte {
 		return appendFrame(dst, kindRefuse, func(dst []byte) []byte { return appendText(dst, text) })
-	})
+	}
 }
 
 // Info returns what was negotiated.

@@ -13,6 +13,9 @@ type delivery struct {
 	id   uint64
 	sub  *subscription
 	done func(error) // may be nil
+
+	token    uint64 // the broker's, if it is brokered
+	brokered bool
 }
 
 // deliver sends m once by each of subs. Nothing is sent before all have room
@@ -26,7 +29,7 @@ func (c *serverConn) deliver(ctx context.Context, subs []*subscription, m *trans
 	err := c.stream.Write(ctx, "send", size, func(dst []byte) []byte {
 		ran = true
 		for _, s := range subs {
-			if r, ok := c.route(s, m.To, done); ok {
+			if r, ok := c.route(m.To, delivery{sub: s, done: done}); ok {
 				dst = appendMessage(dst, m, r)
 			} else {
 				gone = append(gone, s)
@@ -62,7 +65,8 @@ func slots(subs []*subscription, done func(error)) (n int) {
 
 // route notes a message in the order of writing, unless its subscription has
 // ended.
-func (c *serverConn) route(s *subscription, to string, done func(error)) (r routing, ok bool) {
+func (c *serverConn) route(to string, d delivery) (r routing, ok bool) {
+	s := d.sub
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
 	if s.left {
@@ -73,9 +77,10 @@ func (c *serverConn) route(s *subscription, to string, done func(error)) (r rout
 	case s.ack != transport.AckNone:
 		c.lastID++
 		r.delivery = c.lastID
-		c.unsettled = append(c.unsettled, delivery{id: r.delivery, sub: s, done: done})
-	case done != nil:
-		c.confirm.add(done)
+		d.id = r.delivery
+		c.unsettled = append(c.unsettled, d)
+	case d.done != nil:
+		c.confirm.add(d.done)
 		r.confirm = true
 	}
 	return r, true
@@ -105,6 +110,11 @@ func (c *serverConn) settle(f frame) error {
 		return d.id == id || s.ack == transport.AckUpTo && d.sub == s
 	})
 	c.subsMu.Unlock()
+	for i := range settled {
+		if d := &settled[i]; d.brokered {
+			d.sub.consumer.Settled(d.token, outcomeOf(number, reason))
+		}
+	}
 	c.release(settled, refusal(number, reason))
 	return nil
 }
@@ -138,6 +148,7 @@ func (c *serverConn) release(settled []delivery, err error) {
 // left tells those whose messages were not settled that they will not be.
 func (c *serverConn) left(err error) {
 	c.subsMu.Lock()
+	c.gone = true
 	settled := c.takeOut(len(c.unsettled), func(delivery) bool { return true })
 	c.subsMu.Unlock()
 	c.release(settled, &transport.OpError{Op: "send", Scheme: scheme, Addr: c.info.Remote.String(), MaybeSent: true, Err: err})

@@ -19,6 +19,7 @@ type flow struct {
 	slots   int
 	most    int           // slots when all are free
 	changed chan struct{} // closed when there is more; nil while nobody waits
+	more    func()        // called then, too, without mu; may be nil
 }
 
 // take takes what a message by each of subs needs, and slots. It waits until
@@ -71,6 +72,19 @@ func (f *flow) try(subs []*subscription, slots int) (changed <-chan struct{}, er
 
 // give gives back what take took.
 func (f *flow) give(subs []*subscription, slots int) {
+	f.giveBack(subs, slots)
+	f.tell()
+}
+
+// tell tells who does not wait that there is more.
+func (f *flow) tell() {
+	if f.more != nil {
+		f.more()
+	}
+}
+
+// giveBack is give for what nobody has missed.
+func (f *flow) giveBack(subs []*subscription, slots int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slots += slots
@@ -85,9 +99,10 @@ func (f *flow) give(subs []*subscription, slots int) {
 // grant adds to the credit of a subscription.
 func (f *flow) grant(s *subscription, n int) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	s.credit = min(s.credit+n, maxCredit)
 	f.wake()
+	f.mu.Unlock()
+	f.tell()
 }
 
 // drop tells those who wait to send by s that it has ended.

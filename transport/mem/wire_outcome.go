@@ -31,6 +31,19 @@ func outcomeNumber(o transport.Outcome) uint64 {
 	return outcomeAccepted
 }
 
+// outcomeOf is the outcome that a settle frame says.
+func outcomeOf(number uint64, reason string) transport.Outcome {
+	switch number {
+	case outcomeReleased:
+		return transport.Released
+	case outcomeFailed:
+		return transport.Failed
+	case outcomeRejected:
+		return transport.Rejected(reason)
+	}
+	return transport.Accepted
+}
+
 // refusal makes of an outcome what the sender is told: nil if the message was
 // accepted.
 func refusal(number uint64, reason string) error {

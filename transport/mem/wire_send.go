@@ -48,12 +48,35 @@ func (c *conn) send(ctx context.Context, m *transport.Message, size int, to stri
 
 // confirmations are what a conn promised to its senders and owes to its peer.
 type confirmations struct {
-	taken uint64 // messages of the peer that asked; belongs to Recv
+	asked uint64 // messages of the peer that asked; belongs to Recv
 
 	mu sync.Mutex // protects the fields below
 	// waiting are those who want to be told, in the order sent.
 	waiting []func(error)
 	told    uint64 // how many have been
+	// taken is how many of the peer's were, in their order, and early which were
+	// before one of these.
+	taken uint64
+	early map[uint64]struct{}
+}
+
+// take notes that the nth of the peer's messages that asked was taken, and returns
+// how many were with all before; ok is false if there is nothing new to say.
+func (c *confirmations) take(n uint64) (taken uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n != c.taken+1 {
+		if c.early == nil {
+			c.early = make(map[uint64]struct{})
+		}
+		c.early[n] = struct{}{}
+		return 0, false
+	}
+	for early := true; early; _, early = c.early[c.taken+1] {
+		c.taken++
+		delete(c.early, c.taken)
+	}
+	return c.taken, true
 }
 
 func (c *confirmations) add(done func(error)) {
@@ -83,17 +106,28 @@ func (c *confirmations) all() (dones []func(error)) {
 	return dones
 }
 
-// take makes a Message of a message frame, and confirms it if the peer asks.
+// take makes a Message of a message frame. It is to be confirmed by took.
 func (c *conn) take(f frame) (*transport.Message, routing, error) {
 	m, r, err := parseMessage(f, c.info.Limits.Headers)
 	if err == nil && r.confirm {
-		c.confirm.taken++
-		n := c.confirm.taken
-		_ = c.control("receive", kindConfirm, func(dst []byte) []byte {
-			return appendNumber(dst, n)
-		}) // should it fail, the next read says why
+		c.confirm.asked++
+		r.number = c.confirm.asked
 	}
 	return m, r, err
+}
+
+// took confirms a message if the peer has asked for it.
+func (c *conn) took(r routing) {
+	if !r.confirm {
+		return
+	}
+	_ = c.stream.Control("receive", func(dst []byte) []byte {
+		n, ok := c.confirm.take(r.number)
+		if !ok {
+			return dst
+		}
+		return appendFrame(dst, kindConfirm, func(dst []byte) []byte { return appendNumber(dst, n) })
+	}) // should it fail, the next read says why
 }
 
 // wasTaken handles confirm.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -28,6 +29,9 @@ func (t Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenO
 	case socketSub:
 		return newFeedServer(c), nil
 	}
+	if o.Broker != nil {
+		c.join(o.Broker)
+	}
 	return c, nil
 }
 
@@ -38,12 +42,19 @@ type serverConn struct {
 	duplex bool   // and nothing else
 	socket string // that the client wants
 
+	// session is the broker's view of the connection. It is nil without a broker,
+	// and then so are the two below.
+	session  transport.BrokerSession
+	handing  chan struct{} // one for each message that the broker has not decided on
+	expelled atomic.Pointer[error]
+
 	subsMu sync.Mutex // protects the fields below
 	// subs are the peer's subscriptions in the order made.
 	subs []*subscription
 	// unsettled are the messages that the peer is to settle, in the order sent.
 	unsettled []delivery
 	lastID    uint64 // of a delivery
+	gone      bool   // the connection has ended
 }
 
 // accept reads the hello and answers it.
@@ -68,6 +79,9 @@ func (c *serverConn) accept(ctx context.Context) error {
 	}
 	c.socket = h.socket
 	w := welcome{version: version, software: software, beat: c.o.Heartbeat, limits: c.o.Limits, destinations: c.o.Destinations}
+	if c.o.Broker != nil && c.socket == "" {
+		w.destinations = append(slices.Clip(w.destinations), anywhere)
+	}
 	if len(w.destinations) > maxDestinations || w.headLen() > welcomeHead {
 		return tooLarge("the destinations served do not fit in a welcome")
 	}
@@ -116,11 +130,19 @@ func (c *serverConn) act(f frame) (*transport.Message, error) {
 	}
 	switch f.kind {
 	case kindMessage:
-		m, _, err := c.take(f)
-		if err == nil && !slices.Contains(c.o.Destinations, m.To) {
+		m, r, err := c.take(f)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(c.o.Destinations, m.To) {
+			if c.session != nil {
+				c.handOver(m, r)
+				return nil, nil
+			}
 			return nil, transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("no destination %.60q here", m.To))
 		}
-		return m, err
+		c.took(r)
+		return m, nil
 	case kindSubscribe:
 		return nil, c.subscribe(f)
 	case kindUnsubscribe:
@@ -146,7 +168,7 @@ func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 	if err != nil {
 		return c.notSent("send", err)
 	}
-	if s := c.find(m.To); s != nil {
+	if s := c.find(m.To); s != nil && c.session == nil {
 		return c.deliver(ctx, []*subscription{s}, m, size, done)
 	}
 	return c.send(ctx, m, size, m.To, done)
@@ -160,7 +182,7 @@ func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
 		return c.notSent("send", err)
 	}
 	subs := c.findAll(m.To)
-	if len(subs) == 0 {
+	if len(subs) == 0 || c.session != nil { // those are the broker's
 		return c.notSent("send", transport.WithReason(transport.ErrNoRoute, fmt.Sprintf("the peer has no subscription to %.60q", m.To)))
 	}
 	return c.deliver(ctx, subs, m, size*len(subs), nil)

@@ -8,12 +8,18 @@ import (
 
 // A subscription is what a client's subscribe frame asked for.
 type subscription struct {
+	conn            *serverConn
 	id, destination string
 	ack             transport.AckMode
 	limited         bool // by credit
 	credit          int  // protected by flow.mu
 	gone            bool // as credit: nobody need wait for more
-	left            bool // protected by subsMu: what is sent by it would never be settled
+
+	// The fields below are protected by subsMu.
+
+	left     bool               // what is sent by it would never be settled
+	consumer transport.Consumer // the broker's; nil without one
+	turned   bool               // a message of the broker was turned down
 }
 
 func appendSubscription(dst []byte, s *transport.Subscription) []byte {
@@ -22,15 +28,15 @@ func appendSubscription(dst []byte, s *transport.Subscription) []byte {
 	return appendHeaders(dst, s.Headers)
 }
 
-// subscribe handles subscribe. The headers mean nothing here.
+// subscribe handles subscribe. The headers are a broker's.
 func (c *serverConn) subscribe(f frame) error {
 	in := &f.head
-	s := &subscription{id: in.text(), destination: in.text()}
+	s := &subscription{conn: c, id: in.text(), destination: in.text()}
 	s.ack = transport.AckMode(in.number(uint64(transport.AckUpTo)))
 	s.credit = int(in.number(maxCredit))
 	s.limited = s.credit > 0
-	var ignored []transport.Header
-	if err := in.headers(&ignored, c.info.Limits.Headers); err != nil {
+	var headers []transport.Header
+	if err := in.headers(&headers, c.info.Limits.Headers); err != nil {
 		return err
 	}
 	if err := in.end(f.kind); err != nil {
@@ -42,6 +48,15 @@ func (c *serverConn) subscribe(f frame) error {
 	if c.socket == socketSub && (s.ack != transport.AckNone || s.limited) {
 		return malformed("a subscription with acknowledgements or credit from a client that only listens")
 	}
+	want := transport.Subscription{ID: s.id, Destination: s.destination, Ack: s.ack, Credit: s.credit, Headers: headers}
+	if err := c.enter(s); err != nil || c.session == nil {
+		return err
+	}
+	return c.consume(s, want)
+}
+
+// enter adds a subscription to the client's.
+func (c *serverConn) enter(s *subscription) error {
 	c.subsMu.Lock()
 	defer c.subsMu.Unlock()
 	if slices.ContainsFunc(c.subs, func(o *subscription) bool { return o.id == s.id }) {
@@ -72,6 +87,9 @@ func (c *serverConn) unsubscribe(f frame) error {
 	settled := c.takeOut(len(c.unsettled), func(d delivery) bool { return d.sub == gone })
 	c.subsMu.Unlock()
 	c.flow.drop(gone)
+	if gone.consumer != nil {
+		gone.consumer.Detach() // that is what becomes of the unsettled
+	}
 	c.release(settled, transport.WithReason(transport.ErrNoRoute, "the subscriber left without settling"))
 	return nil
 }

@@ -481,7 +481,7 @@ func TestBrokerSlowReader(t *testing.T) {
 		p.say(performative(0, frames.CodeFlow, u32(0), u32(1<<20), u32(0), u32(100), u32(0), u32(0), u32(n)))
 		synctest.Wait()
 		waiting, _, _ := q.state()
-		if waiting < n/2 {
+		if waiting < n-80 { // 64 KiB each in the buffer, in a write, and in the pipe
 			t.Fatalf("%d of %d messages wait for a peer that does not read", waiting, n)
 		}
 		for i := range n {

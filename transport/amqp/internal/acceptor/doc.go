@@ -26,5 +26,14 @@
 //	link.go                attach, detach, what may be attached to
 //	inlet.go, settle.go    deliveries that come, their credit and outcomes
 //	outlet.go, confirm.go  deliveries that go, what the peer makes of them
+//	broker.go, consumer.go what the broker behind the server takes and gives
 //	message_*.go           messages and their sections
+//
+// # The broker
+//
+// It is called with no lock held, the writer's neither: what has to be told is
+// gathered under mu and told after. It calls Deliver from any goroutine, which
+// either appends a transfer or notes the link among the hungry (no room at the
+// peer) or crowded (none in the send buffer). Whatever makes room sets
+// conn.stirred, and conn.feed then calls Ready for those that can go on.
 package acceptor
