@@ -30,6 +30,7 @@ type Hub struct {
 	consumers atomic.Int64 // of all kinds
 	retained  struct{ topics, bytes atomic.Int64 }
 	memory    atomic.Int64 // that queues have reserved
+	waiting   atomic.Int64 // bytes of what waits for room
 	count     counters
 	own       *session       // for those in this process without a connection
 	helpers   sync.WaitGroup // the goroutines that deliver

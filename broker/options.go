@@ -57,7 +57,8 @@ type Options struct {
 	// topic and each private queue. Zero means 1024, and 4 MiB.
 	SubscriberDepth, SubscriberBytes int
 	// Memory is how many bytes all queues and subscribers together may take. Each
-	// has 16 KiB that do not count, and the right to one message. Zero means 1 GiB.
+	// has 16 KiB that do not count. What waits for room may take an eighth of it
+	// besides. Zero means 1 GiB.
 	Memory int64
 	// Queues is how many queues there may be, Topics how many topics are known by
 	// name (others work, a little slower), and Consumers how many consumers and

@@ -148,10 +148,11 @@ func (q *queue) noRoom(it item, done func(error), may bool) (v verdict, told boo
 	case Disconnect:
 		return cut, false
 	}
-	if !may || q.waiting.n >= q.hub.o.Waiting || q.waiting.n > 0 && q.waitBytes+it.size > q.most {
-		if may {
-			q.stats.Refused++
-		}
+	if !may {
+		return full, false
+	}
+	if q.waiting.n >= q.hub.o.Waiting || q.waiting.n > 0 && q.waitBytes+it.size > q.most || !q.hub.mayWait(it.size) {
+		q.stats.Refused++
 		return full, false
 	}
 	q.waiting.pushBack(waiter{it, done, time.Now().Add(q.hub.o.SendWait)})
@@ -162,7 +163,25 @@ func (q *queue) noRoom(it item, done func(error), may bool) (v verdict, told boo
 	return waits, false
 }
 
-// wait has expired look after the waiting in a while. It needs mu.
+// mayWait reserves memory for a message that waits for room: in all they may take
+// an eighth of what is in the queues.
+func (h *Hub) mayWait(size int) bool {
+	if h.waiting.Add(int64(size)) <= h.o.Memory/8 {
+		return true
+	}
+	h.waiting.Add(-int64(size))
+	return false
+}
+
+// unwait takes out the first of those that wait for room. It needs mu.
+func (q *queue) unwait() waiter {
+	w := q.waiting.popFront()
+	q.waitBytes -= w.size
+	q.hub.waiting.Add(-int64(w.size))
+	return w
+}
+
+// wait has waited called in a while. It needs mu.
 func (q *queue) wait(d time.Duration) {
 	if q.timer == nil {
 		q.timer = time.AfterFunc(d, q.waited)
@@ -177,10 +196,8 @@ func (q *queue) waited() {
 	now := time.Now()
 	q.mu.Lock()
 	for q.waiting.n > 0 && !q.waiting.at(0).until.After(now) {
-		w := q.waiting.popFront()
-		q.waitBytes -= w.size
+		late = append(late, q.unwait().done)
 		q.stats.Refused++
-		late = append(late, w.done)
 	}
 	if q.waiting.n > 0 {
 		q.wait(q.waiting.at(0).until.Sub(now))
@@ -191,14 +208,18 @@ func (q *queue) waited() {
 	}
 }
 
-// fits reports whether there is room for so many bytes, and sees to the hub's
-// memory. One message always fits. It needs mu.
+// What a queue reserves of the hub's memory: nothing for the first bytes, and then
+// so many at a time.
+const (
+	allowance = 16 << 10
+	step      = 64 << 10
+)
+
+// fits reports whether there is room for so many bytes, and reserves them of the
+// hub's memory. One message fits into any empty queue, if there is memory. It needs
+// mu.
 func (q *queue) fits(size int) bool {
-	const allowance, step = 16 << 10, 64 << 10
-	if q.count == 0 {
-		return true
-	}
-	if q.count >= q.depth || q.bytes+size > q.most {
+	if q.count > 0 && (q.count >= q.depth || q.bytes+size > q.most) {
 		return false
 	}
 	if need := q.bytes + size - allowance - q.reserved; need > 0 {
@@ -264,6 +285,16 @@ func (q *queue) finish(it item) {
 	}
 }
 
+// slim gives back what a burst has left behind. It needs mu.
+func (q *queue) slim() {
+	q.items.slim()
+	q.waiting.slim()
+	if spare := (q.reserved - q.bytes) / step * step; spare > 0 {
+		q.hub.memory.Add(-int64(spare))
+		q.reserved -= spare
+	}
+}
+
 // drop forgets one that there was no room for. It needs mu.
 func (q *queue) drop(it item) {
 	q.finish(it)
@@ -275,8 +306,7 @@ func (q *queue) drop(it item) {
 // tell them. It needs mu.
 func (q *queue) admit(l *later) {
 	for q.waiting.n > 0 && q.fits(q.waiting.at(0).size) {
-		w := q.waiting.popFront()
-		q.waitBytes -= w.size
+		w := q.unwait()
 		q.enter(w.item)
 		if w.done != nil {
 			l.told = append(l.told, w.done)
@@ -294,11 +324,10 @@ func (q *queue) close(why error) {
 	}
 	var late []func(error)
 	for q.waiting.n > 0 {
-		w := q.waiting.popFront()
-		late = append(late, w.done)
+		late = append(late, q.unwait().done)
 	}
 	q.hub.memory.Add(-int64(q.reserved))
-	q.items, q.reserved, q.mortal, q.waitBytes = ring[item]{}, 0, 0, 0
+	q.items, q.reserved, q.mortal = ring[item]{}, 0, 0
 	q.count, q.bytes = 0, 0
 	q.mu.Unlock()
 	for _, done := range late {

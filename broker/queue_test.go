@@ -153,23 +153,40 @@ func TestQueueRoom(t *testing.T) {
 			t.Error("the second does not wait")
 		}
 	})
-	in(t, "all queues together are bounded", &broker.Options{Memory: 100 << 10}, func(t *testing.T, h *broker.Hub, p *peer) {
-		body, n := strings.Repeat("x", 10<<10), 0
-		for i := range 100 {
-			if told, _ := p.send(fmt.Sprint("/queue/", i%2), body).now(); told {
-				n++
+	in(t, "all queues together are bounded", &broker.Options{Memory: 192 << 10}, func(t *testing.T, h *broker.Hub, p *peer) {
+		body := strings.Repeat("x", 10<<10)
+		var all []*sent
+		count := func() (taken, waiting int) {
+			for _, s := range all {
+				if told, err := s.now(); !told {
+					waiting++
+				} else if err == nil {
+					taken++
+				}
 			}
+			return taken, waiting
 		}
-		if most := (100 + 2*16) / 10; n > most || n < 6 {
-			t.Errorf("%d messages found room, want 6 to %d", n, most)
+		for i := range 100 {
+			all = append(all, p.send(fmt.Sprint("/queue/", i%2), body))
 		}
-		if m := h.Stats().Memory; m > 100<<10 {
+		if n, waiting := count(); n > (192+2*16)/10 || n < 12 || waiting != 2 {
+			t.Errorf("%d messages found room, want 12 to 22; %d wait, want 2", n, waiting)
+		}
+		large := p.send("/queue/large", strings.Repeat("x", 90<<10))
+		if told, err := large.now(); !told || !errors.Is(err, transport.ErrBusy) {
+			t.Errorf("a large message to an empty queue, without memory: %t, %v", told, err)
+		}
+		if m := h.Stats().Memory; m > 192<<10 {
 			t.Errorf("%d bytes are reserved", m)
 		}
 		a, b := p.attach("/queue/0", transport.AckNone, 100), p.attach("/queue/1", transport.AckNone, 100)
-		if got := len(a.take()) + len(b.take()); got != 100 {
-			t.Errorf("%d came", got)
+		time.Sleep(time.Second)
+		got := len(a.take()) + len(b.take())
+		if n, waiting := count(); got != n || waiting != 0 {
+			t.Errorf("%d came of %d taken, and %d wait", got, n, waiting)
 		}
+		p.must("/queue/large", strings.Repeat("x", 90<<10))
+		p.attach("/queue/large", transport.AckNone, 9)
 		if m := h.Stats().Memory; m != 0 {
 			t.Errorf("%d bytes are reserved in the end", m)
 		}

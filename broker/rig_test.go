@@ -63,7 +63,7 @@ func (p *peer) sendMessage(m *transport.Message) *sent {
 func (p *peer) must(to, text string) {
 	p.tb.Helper()
 	if told, err := p.send(to, text).now(); err != nil || !told {
-		p.tb.Fatalf("send %q to %s: told %t, %v", text, to, told, err)
+		p.tb.Fatalf("send %.20q to %s: told %t, %v", text, to, told, err)
 	}
 }
 

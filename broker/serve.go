@@ -140,7 +140,7 @@ func (q *queue) expire(now time.Time, l *later) {
 		q.mortal--
 		q.stats.Expired++
 		q.hub.count.expired.Add(1)
-		if q.hub.o.Expired == DeadLetter {
+		if q.hub.o.Expired == DeadLetter && q.use == shared && !q.dead {
 			q.bury(*it, "expired", l)
 		} else {
 			q.finish(*it)

@@ -57,8 +57,7 @@ func (q *queue) sweep(now time.Time) (idle bool) {
 	q.mu.Lock()
 	q.expire(now, &l)
 	q.admit(&l)
-	q.items.slim()
-	q.waiting.slim()
+	q.slim()
 	idle = q.idle(now)
 	q.serve(nil, &l)
 	return idle
