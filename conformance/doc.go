@@ -57,6 +57,17 @@
 // another, are skipped and say so. The rules about queues, consumers that share
 // them and messages that come back are for a broker only.
 //
+// # A broker behind the server
+//
+// A wire whose server's end honours [transport.ListenOptions].Broker says so with a
+// [Hub] in the Harness. The rules whose names begin with Hub then put a broker of
+// their own behind it, which notes what it is told and delivers what the rule
+// wants:
+//
+//	conformance.Run(t, conformance.Harness{
+//		Transport: stomp.Transport{}, URL: "stomp://conformance", Hub: &conformance.Hub{},
+//	})
+//
 // # A server of JSON-RPC
 //
 // With a [Server] in the Harness the rules are [ServerRules]: what a client can

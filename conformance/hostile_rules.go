@@ -93,7 +93,8 @@ func (r *rig) assault(name string, opening []byte) {
 			return
 		}
 	}
-	r.Errorf("%s: %d bytes have made the process allocate %d, %d times, want at most %d", name, len(opening), taken, assaults, assaultMemory)
+	r.Errorf("%s: %d bytes have made the process allocate %d, %d times, want at most %d",
+		name, len(opening), taken, assaults, assaultMemory)
 }
 
 // cutOff sends an opening to a fresh server, which must end the connection,

@@ -67,10 +67,9 @@ type hubConsumer struct {
 	settled  chan hubSettled
 	detached chan struct{} // one for each Detach
 
-	mu         sync.Mutex // protects the fields below
-	unsettled  map[uint64]bool
-	delivering int // calls of Deliver under way
-	gone       bool
+	mu        sync.Mutex // protects the fields below
+	unsettled map[uint64]bool
+	gone      bool
 }
 
 // hubSettled is a call of Settled.

@@ -2,9 +2,11 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -164,14 +166,14 @@ func checkHubSendOrder(r *rig) {
 	h := r.hubbed(nil, nil)
 	r.Go(func() {
 		for i := range count {
-			if err := h.client.Send(r.Context(), h.message(1, fmt.Sprint(i))); err != nil {
+			if err := h.client.Send(r.Context(), h.message(1, strconv.Itoa(i))); err != nil {
 				r.Errorf("Send of message %d: %v", i, err)
 				return
 			}
 		}
 	})
 	for i := range count {
-		if got := string(await(r, h.session.sent, fmt.Sprint("message ", i)).Body); got != fmt.Sprint(i) {
+		if got := string(await(r, h.session.sent, fmt.Sprint("message ", i)).Body); got != strconv.Itoa(i) {
 			r.Fatalf("message %d has come in the place of %d", i, i)
 		}
 	}
@@ -193,7 +195,7 @@ func checkHubConfirm(r *rig) {
 	var calls [count]atomic.Int32
 	told := make(chan error, 2*count)
 	for i := range count {
-		h.confirmed(fmt.Sprint(i), func(err error) {
+		h.confirmed(strconv.Itoa(i), func(err error) {
 			calls[i].Add(1)
 			told <- err
 		})
@@ -223,7 +225,8 @@ func checkHubConfirm(r *rig) {
 }
 
 func checkHubRefused(r *rig) {
-	for _, kind := range []error{transport.ErrNoRoute, transport.ErrRefused, transport.ErrBusy, transport.ErrTooLarge, transport.ErrInvalid} {
+	kinds := []error{transport.ErrNoRoute, transport.ErrRefused, transport.ErrBusy, transport.ErrTooLarge, transport.ErrInvalid}
+	for _, kind := range kinds {
 		for _, late := range []bool{false, true} {
 			const reason = "there is a reason for this"
 			refuse := transport.WithReason(kind, reason)
@@ -269,7 +272,7 @@ func checkHubUndone(r *rig) {
 	pour := func(h *hubbed) {
 		r.Go(func() {
 			for i := range count {
-				if h.client.Send(r.Context(), h.message(1, fmt.Sprint(i))) != nil {
+				if h.client.Send(r.Context(), h.message(1, strconv.Itoa(i))) != nil {
 					return // at the end, a Send may fail
 				}
 			}
@@ -289,14 +292,14 @@ func checkHubUndone(r *rig) {
 	}
 	still(r, h.session.sent, fmt.Sprintf("more than %d messages without their done", limit))
 	cancel()
-	if err := await(r, over, "nothing, but Recv has not returned when its ctx has ended"); err != context.Canceled { //nolint:errorlint // that very error
+	if err := await(r, over, "nothing, but Recv has not returned when its ctx has ended"); !errors.Is(err, context.Canceled) {
 		r.Errorf("Recv whose ctx was cancelled meanwhile: err = %v, want %v", err, context.Canceled)
 	}
 	h.asked = r.inbox(h.server)
 	for i := range count {
 		await(r, undone, fmt.Sprint("message ", i))(nil)
 		if i < count-limit {
-			if got := string(await(r, h.session.sent, "a message").Body); got != fmt.Sprint(i+limit) {
+			if got := string(await(r, h.session.sent, "a message").Body); got != strconv.Itoa(i+limit) {
 				r.Fatalf("message %s has come, want %d", got, i+limit)
 			}
 		}
@@ -310,7 +313,7 @@ func checkHubUndone(r *rig) {
 	}
 	r.quiet()
 	r.close(h.server)
-	r.wantOver(h.asked)
+	_ = r.wantOver(h.asked)
 	await(r, h.session.left, "the end")
 	for len(undone) > 0 { // as a broker does, at some time
 		(<-undone)(transport.ErrBusy)
@@ -340,7 +343,8 @@ func checkHubReplyTo(r *rig) {
 	c.must(r, &transport.Message{To: c.address, Body: []byte("the answer"), CorrelationID: transport.TextID("x")}, 1)
 	answer := r.nextText(h.in, "the answer")
 	if answer.CorrelationID != transport.TextID("x") || strings.HasPrefix(answer.To, hubAddress) && answer.To != own {
-		r.Errorf("the answer has come to %q with the CorrelationID %v, want the client's own name and %q", answer.To, answer.CorrelationID, "x")
+		r.Errorf("the answer has come to %q with the CorrelationID %v, want the client's own name and %q",
+			answer.To, answer.CorrelationID, "x")
 	}
 	m.ReplyTo = h.place(2)
 	r.send(h.client, m)
@@ -398,7 +402,10 @@ func checkHubHostile(r *rig) {
 		r.quiet()
 		_ = a.Close()
 		select {
-		case <-over:
+		case err := <-over:
+			if err == nil {
+				r.Errorf("%s: Recv: err = nil after the end", name)
+			}
 		case <-r.soon().Done():
 			r.Errorf("%s: Recv has not returned", name)
 			continue

@@ -36,25 +36,26 @@ func (b *outletBroker) Ready() {
 }
 
 // outlet returns the outlet of a subscription over TCP, whose peer reads all.
-func (b *outletBroker) outlet(t testing.TB, ack string) transport.Outlet {
+func (b *outletBroker) outlet(tb testing.TB, ack string) transport.Outlet {
+	tb.Helper()
 	o := &transport.ListenOptions{Broker: b}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer ln.Close()
 	near, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	far, err := ln.Accept()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	fmt.Fprintf(near, "%sSUBSCRIBE\nid:s\ndestination:/queue/a\nack:%s\n\n\x00", hello, ack)
-	conn, err := stomp.Transport{}.Server(t.Context(), far, o)
+	conn, err := stomp.Transport{}.Server(tb.Context(), far, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	done := make(chan struct{}, 2)
 	go func() {
@@ -62,10 +63,10 @@ func (b *outletBroker) outlet(t testing.TB, ack string) transport.Outlet {
 		done <- struct{}{}
 	}()
 	go func() {
-		_, _ = conn.Recv(t.Context())
+		_, _ = conn.Recv(tb.Context())
 		done <- struct{}{}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = near.Close()
 		_ = conn.Close()
 		<-done

@@ -2,6 +2,7 @@ package stomp_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -113,10 +114,10 @@ func TestHubQueue(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		for i := range count {
-			if _, ok := got.Load(fmt.Sprint(i)); !ok {
+			if _, ok := got.Load(strconv.Itoa(i)); !ok {
 				t.Errorf("message %d has not come", i)
 			}
-			if _, ok := again.Load(fmt.Sprint(i)); ok != (i < 3) {
+			if _, ok := again.Load(strconv.Itoa(i)); ok != (i < 3) {
 				t.Errorf("message %d: delivered again = %v", i, ok)
 			}
 		}
@@ -331,8 +332,11 @@ func TestHubUnsayable(t *testing.T) {
 		hub.Join(new(transport.Info)).Send(&transport.Message{
 			To: "/queue/a", Body: []byte("body"), Subject: "a\x00b\rc",
 			Headers: []transport.Header{
-				{Name: "content-length", Value: "1"}, {Name: "message-id", Value: "x"}, {Name: "", Value: "x"},
-				{Name: "nul\x00", Value: "\x00"}, {Name: "fine", Value: "yes"},
+				{Name: "content-length", Value: "1"},
+				{Name: "message-id", Value: "x"},
+				{Name: "", Value: "x"},
+				{Name: "nul\x00", Value: "\x00"},
+				{Name: "fine", Value: "yes"},
 			},
 		}, func(e error) { err = e })
 		if err != nil {

@@ -21,12 +21,16 @@ type wire struct {
 	headerSet bool     // headers are a map
 	// contentType is that of messages without any, on a wire on which every body has one.
 	contentType string
+	hub         *conformance.Hub             // of a server that knows of a broker behind it
 	skip        map[string]map[string]string // rules that do not hold, by URL, and why
 }
 
 // wires are those of [app.Wires], one a line.
 var wires = []wire{
-	{name: "amqp", transport: amqp.Transport{}, urls: []string{"amqp://conformance"}, hostile: hostile.AMQP(), headerSet: true},
+	{
+		name: "amqp", transport: amqp.Transport{}, urls: []string{"amqp://conformance"}, hostile: hostile.AMQP(), headerSet: true,
+		hub: &conformance.Hub{Survives: true},
+	},
 	{
 		name: "http", transport: conformance.Greeting(http.Transport{}), hostile: hostile.HTTP(),
 		urls: []string{"http://conformance", "http://conformance?format=sse"}, headerSet: true, contentType: "application/json",
@@ -35,8 +39,8 @@ var wires = []wire{
 			"http://conformance?format=sse": eventSkips(),
 		},
 	},
-	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true},
-	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP()},
+	{name: "mem", transport: mem.Transport{}, urls: sockets("mem"), hostile: hostile.Mem(), inMemory: true, hub: new(conformance.Hub)},
+	{name: "stomp", transport: stomp.Transport{}, urls: []string{"stomp://conformance"}, hostile: hostile.STOMP(), hub: new(conformance.Hub)},
 	{name: "ws", transport: http.Transport{}, urls: []string{"ws://conformance"}, hostile: hostile.WebSocket()},
 	{name: "zmq", transport: zmq.Transport{}, urls: sockets("zmq"), hostile: hostile.ZMQ()},
 }
@@ -83,7 +87,7 @@ func (v *conform) wireSuites() (all []suite) {
 		}
 		for _, url := range w.urls {
 			h := conformance.Harness{
-				Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType,
+				Transport: w.transport, URL: url, Hostile: w.hostile, HeaderSet: w.headerSet, ContentType: w.contentType, Hub: w.hub,
 				Patience: v.Timeout, Skip: w.skip[url],
 			}
 			if w.inMemory {
