@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/polyport/polyport/rpc/internal/envelope"
 	"github.com/polyport/polyport/transport"
 )
 
@@ -82,33 +81,35 @@ func (h *hub) heard(m *transport.Message) {
 // An event is a notification, encoded once for all who get it.
 type event struct {
 	transport.Message
-	// beside are the members of its metadata, nil if it has none, and head what is
-	// before that: the event without its end, which is not the same for all.
-	head, beside []byte
+	// head is how much of the body is before its metadata or, if it has none, before
+	// its end, which is not the same for all.
+	head int
 }
 
-// whole makes e the notification that its body is.
+const openMetadata = `,"metadata":{`
+
+// whole makes e the notification that its body is, which has no metadata.
 func (e *event) whole() *event {
-	e.head = e.Body[:len(e.Body)-1]
+	e.head = len(e.Body) - 1
 	return e
 }
 
-// appendFor appends the event for one whose metadata are those of tail.
+// with ends the body with metadata, the members of an object.
+func (e *event) with(members []byte) *event {
+	e.head = len(e.Body)
+	e.Body = append(append(append(e.Body, openMetadata...), members...), "}}"...)
+	return e
+}
+
+// appendFor appends the event as a subscriber gets it.
 func (e *event) appendFor(dst []byte, s *subscriber) []byte {
+	head, rest := e.Body[:e.head], e.Body[e.head:]
 	switch {
-	case e.beside == nil:
-		return append(append(dst, e.head...), s.tail...)
+	case len(rest) == len("}"):
+		return append(append(dst, head...), s.tail...)
 	case !s.windowed:
 		return append(dst, e.Body...)
 	}
-	dst = append(append(dst, e.head...), s.tail[:len(s.tail)-len("}}")]...)
-	return append(append(append(dst, ','), e.beside...), "}}"...)
-}
-
-// with ends the event with what goes beside it, the members of an object.
-func (e *event) with(beside []byte) *event {
-	e.head, e.beside = e.Body, beside
-	e.Body = append(append(append([]byte(nil), e.head...), `,"metadata":{`...), beside...)
-	e.Body = envelope.AppendTail(envelope.AppendTail(e.Body))
-	return e
+	dst = append(append(dst, head...), s.tail[:len(s.tail)-len("}}")]...)
+	return append(append(dst, ','), rest[len(openMetadata):]...)
 }
