@@ -38,7 +38,8 @@ type BrokerSession interface {
 	Attach(s Subscription, out Outlet) (Consumer, error)
 	// Leave says that the connection has ended. All its consumers are detached by
 	// it, its private addresses are gone, and no Outlet of it is called any more
-	// once Leave has returned.
+	// once Leave has returned, save that a call which the broker was about to make
+	// may still come: Leave waits for none, so that it may be called from within one.
 	Leave()
 }
 
