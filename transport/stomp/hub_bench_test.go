@@ -1,11 +1,15 @@
 package stomp_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"sync"
 	"testing"
 
+	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/stomp"
 )
@@ -103,4 +107,70 @@ func TestDeliverAllocates(t *testing.T) {
 	}); n >= 1 {
 		t.Errorf("Deliver allocates %v times", n)
 	}
+}
+
+// BenchmarkQueue is a message through a queue of the broker and its ACK, over TCP
+// with a client at each end. The consumer settles a thousand at a time, last first,
+// so that finding each among the unsettled is most of the work there.
+func BenchmarkQueue(b *testing.B) {
+	hub := broker.New(nil)
+	defer hub.Close()
+	l, err := transport.Listen(b.Context(), "stomp://127.0.0.1:0", &transport.ListenOptions{Broker: hub})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer l.Close()
+	group.Go(func() {
+		for {
+			c, err := l.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				_, _ = c.Recv(context.Background())
+				_ = c.Close()
+			})
+		}
+	})
+	dial := func() transport.Conn {
+		c, err := transport.Dial(b.Context(), "stomp://"+l.Addr().String()+"/queue/bench", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return c
+	}
+	consumer, producer := dial(), dial()
+	defer consumer.Close()
+	defer producer.Close()
+	sub, _ := transport.As[transport.Subscriber](consumer)
+	_, err = sub.Subscribe(b.Context(), transport.Subscription{Destination: "/queue/bench", Ack: transport.AckEach, Credit: 1000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &transport.Message{Body: make([]byte, 100)}
+	b.ResetTimer()
+	group.Go(func() {
+		for range b.N {
+			if err := producer.Send(context.Background(), m); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	var batch []*transport.Message
+	for i := range b.N {
+		m, err := consumer.Recv(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if batch = append(batch, m); len(batch) == 1000 || i == b.N-1 {
+			for _, m := range slices.Backward(batch) {
+				_ = m.Settle(transport.Accepted)
+			}
+			batch = batch[:0]
+		}
+	}
+	b.StopTimer()
 }
