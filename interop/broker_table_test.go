@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,9 +48,13 @@ func TestBrokerTable(t *testing.T) {
 		t.Run(table.name, func(t *testing.T) {
 			table.need(t)
 			t.Run("polyport", func(t *testing.T) {
+				t.Parallel()
 				tabulate(t, table.name, "polyport", table.scheme+"://"+startBroker(t))
 			})
-			table.each(t, func(t *testing.T, b *broker.Broker) { tabulate(t, table.name, columnOf[b.Kind], table.url(b)) })
+			table.each(t, func(t *testing.T, b *broker.Broker) {
+				t.Parallel()
+				tabulate(t, table.name, columnOf[b.Kind], table.url(b))
+			})
 		})
 	}
 }
@@ -117,6 +122,8 @@ func tabulate(t *testing.T, table, column, url string) {
 		}
 		found = append(found, f)
 	}
+	tableMu.Lock()
+	defer tableMu.Unlock()
 	doc := readTable(t, table)
 	if os.Getenv("POLYPORT_UPDATE") == "1" {
 		doc.set(column, found)
@@ -142,6 +149,8 @@ type docTable struct {
 }
 
 const brokerDocs = "../docs/broker.md"
+
+var tableMu sync.Mutex // protects the file
 
 func readTable(t *testing.T, name string) *docTable {
 	t.Helper()
