@@ -210,9 +210,9 @@ func hubCells(paces, yardstick []hubPace) []string {
 	}
 	ratio, server := absent, absent
 	if ratios != nil {
-		ratio = fmt.Sprintf("%.1f", median(ratios))
-		if m := median(thrifts); !math.IsInf(m, 0) {
-			ratio += fmt.Sprintf(" / %.1f", m)
+		ratio = fmt.Sprintf("%.2g", median(ratios))
+		if m := median(thrifts); !math.IsInf(m, 0) && !math.IsNaN(m) {
+			ratio += fmt.Sprintf(" / %.2g", m)
 		}
 	}
 	if m := median(servers); m > 0 {
