@@ -45,8 +45,9 @@ func (*serve) Help() string {
 	return `Serves Echo, Math.Sum, Sleep, Fail, Call.Back and Task.Run, and publishes the topic clock. First of all, a line
 "listening ADDR WIRES" is printed for each address, "broker /queue/NAME /topic/NAME" with --broker, and "consuming URL" for
 each queue of a broker. With --consume and no --listen it listens nowhere. At HOST:PORT every wire is served, and with
---cert and --key with TLS and without it; a URL such as stomps://HOST:PORT means that wire alone. Certificates are read
-again when their files change. SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
+--cert and --key with TLS and without it; a URL such as stomps://HOST:PORT means that wire alone.
+Certificates are read again when their files change.
+SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
 at once. Exit status 0 says that it ended in order, 1 that it could not listen or some requests were not answered in time.
 
 Settings come from flags, then the environment (POLYPORT_LISTEN=a,b POLYPORT_QUEUE_DEPTH=100 …), then the file:
