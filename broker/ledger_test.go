@@ -296,7 +296,11 @@ func (s *shift) run(ctx context.Context) error {
 // wait for long.
 func (s *shift) next(ctx context.Context) (*transport.Message, error) {
 	if s.last == nil {
-		return s.conn.Recv(ctx)
+		m, err := s.conn.Recv(ctx)
+		if s.ack == transport.AckNone && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return s.rest()
+		}
+		return m, err
 	}
 	soon, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
 	m, err := s.conn.Recv(soon)
@@ -308,6 +312,14 @@ func (s *shift) next(ctx context.Context) (*transport.Message, error) {
 		return s.conn.Recv(ctx)
 	}
 	return m, err
+}
+
+// rest waits for what is under way when the hub has nothing left: for it, what
+// nobody acknowledges is done with when it was sent.
+func (s *shift) rest() (*transport.Message, error) {
+	quiet, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.conn.Recv(quiet)
 }
 
 // take books a message and settles it, one way or another.
