@@ -325,7 +325,7 @@ func checkFeedUnsubscribe(r *rig) {
 	f.to(r, "stays", "a", "a")
 	f.to(r, "goes", "b", "b")
 	f.subscribed.to(r, transport.Subscription{ID: "same", Destination: "a"})
-	for _, id := range []string{"goes", "stays"} {
+	for _, id := range []string{"stays", "goes"} { // the server knows of both when it knows of the last
 		if err := f.sub.Unsubscribe(r.soon(), id); err != nil {
 			r.Fatalf("Unsubscribe: %v", err)
 		}
