@@ -137,9 +137,9 @@ func TestBrokerKilledServer(t *testing.T) {
 	}
 	var stats struct {
 		Queues []struct {
-			Name        string
-			Redelivered int
-		}
+			Name        string `json:"name"`
+			Redelivered int    `json:"redelivered"`
+		} `json:"queues"`
 	}
 	text := say(t, "call", "http://"+broker, "broker.stats")
 	if err := json.Unmarshal([]byte(text), &stats); err != nil {
