@@ -18,7 +18,10 @@ import (
 )
 
 // A finding is what became of messages in one case.
-type finding struct{ Case, Finding string }
+type finding struct {
+	Case    string `json:"case"`
+	Finding string `json:"finding"`
+}
 
 // tableColumns are the brokers of the tables in docs/broker.md.
 var tableColumns = map[string][]string{
@@ -70,7 +73,6 @@ func needProton(t *testing.T) {
 // startBroker starts "polyport serve --broker" and returns its address.
 func startBroker(t *testing.T, args ...string) (addr string) {
 	t.Helper()
-	//nolint:gosec // the command is ours
 	cmd := exec.CommandContext(context.Background(), buildCommand(t), append([]string{"serve", "--broker", "--listen", "127.0.0.1:0"}, args...)...)
 	var log strings.Builder
 	cmd.Stderr = &log
