@@ -43,6 +43,10 @@ func allHubPeers() []hubPeer {
 			how: "broker.Hub, STOMP",
 		},
 		{
+			name: "polyport-stomp-auto", module: here, server: "polyport-stomp", wire: stompWire{auto: true},
+			how: "the same; what is in queues is not acknowledged, as with go-stomp",
+		},
+		{
 			name: "polyport-amqp", module: here, server: "polyport-amqp", wire: amqpWire{},
 			how: "the same, AMQP 1.0; one disposition for all that came together",
 		},
