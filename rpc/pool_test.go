@@ -353,6 +353,15 @@ func TestPoolOutlivesLoss(t *testing.T) {
 			mu.Lock()
 			_ = conns[0].Close()
 			mu.Unlock()
+			for until := time.Now().Add(patience); ; { // a call that meets the loss has no answer
+				_, err := rpc.Call[int](t.Context(), c, "Echo", []int{0})
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, transport.ErrClosed) || time.Now().After(until) {
+					t.Fatalf("Echo after the loss: %v, want an answer or %v", err, transport.ErrClosed)
+				}
+			}
 			echoes(t, dials(t, p, h.url), 2)
 			echoes(t, c, 3)
 			if s := p.Stats(); s.Connections != 1 || s.Dialed != 1 {
