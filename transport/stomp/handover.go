@@ -21,8 +21,7 @@ func (c *serverConn) join(b transport.Broker) {
 	c.before = c.ready
 	c.stream.OnRoom(c.roomy)
 	c.session = b.Join(&c.info)
-	// Not at once: it may be a Deliver that finds out that the connection has ended,
-	// and Leave waits for that.
+	// Not at once: the connection's end may be found out within a call of the broker's.
 	c.stream.OnEnd(func(error) { go c.session.Leave() })
 }
 
