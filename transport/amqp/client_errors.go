@@ -37,8 +37,11 @@ func phrase(condition, description string) string {
 }
 
 // linkErr says in our words why a link, a session or an attempt to get one has
-// failed.
+// failed. It is nil for nil.
 func linkErr(err error) error {
+	if err == nil {
+		return nil
+	}
 	if e, ok := errors.AsType[*goamqp.Error](err); ok {
 		return conditionError(string(e.Condition), e.Description)
 	}

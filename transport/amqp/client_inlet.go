@@ -207,7 +207,7 @@ func (in *inlet) has(link *goamqp.Receiver) bool {
 // attach gets a link, and gives it credit.
 func (in *inlet) attach(ctx context.Context) error {
 	if err := in.c.patiently(ctx, func(ctx context.Context) error { return in.open(ctx, in) }); err != nil {
-		return linkErr(err)
+		return err
 	}
 	in.mu.Lock()
 	in.owed, in.out, in.waiting = 0, 0, nil
@@ -221,7 +221,7 @@ func (in *inlet) attach(ctx context.Context) error {
 	case <-s.credited:
 		return nil
 	case <-in.c.ctx.Done():
-		return linkErr(context.Cause(in.c.ctx))
+		return context.Cause(in.c.ctx)
 	case <-ctx.Done():
 		return linkErr(ctx.Err())
 	}

@@ -38,12 +38,7 @@ func (o *outlet) lost() error {
 }
 
 // attach gets a link in a session of its own.
-func (o *outlet) attach() error {
-	if err := o.c.patiently(context.Background(), o.open); err != nil {
-		return linkErr(err)
-	}
-	return nil
-}
+func (o *outlet) attach() error { return o.c.patiently(context.Background(), o.open) }
 
 // open asks for the link.
 func (o *outlet) open(ctx context.Context) error {

@@ -149,6 +149,7 @@ func (c *clientConn) leaveSoon(s *seat) {
 }
 
 // patiently has f get a link, and has it try again if the peer does not answer.
+// If the connection ends meanwhile, the reason for that is the error.
 func (c *clientConn) patiently(ctx context.Context, f func(context.Context) error) (err error) {
 	defer c.guard.hold.hurry()()
 	for range attachTries {
@@ -162,5 +163,8 @@ func (c *clientConn) patiently(ctx context.Context, f func(context.Context) erro
 			break
 		}
 	}
-	return err
+	if cause := context.Cause(c.ctx); err != nil && cause != nil {
+		return cause
+	}
+	return linkErr(err)
 }
