@@ -7,7 +7,8 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// listenedTo makes the peer of a feed a subscriber: what it wants its wire knows.
+// listenedTo makes the peer of a feed, or of a connection that has an audience besides, a
+// subscriber: what it wants its wire knows.
 // It needs nobody else to use t.
 func (t *subscribers) listenedTo(a transport.Audience) {
 	t.feed = t.make("", "", subscribeParams{})

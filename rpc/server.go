@@ -180,7 +180,7 @@ func (s *Server) open(conn transport.Conn) (*session, error) {
 		services: s.services, elsewhere: s.elsewhere, forward: s.o.Forward,
 		events: s.events, async: s.async, plain: s.o.Plain, interceptors: s.o.Interceptors,
 	})
-	if a, ok := transport.As[transport.Audience](conn); ok && conn.Info().Feed {
+	if a, ok := transport.As[transport.Audience](conn); ok && (conn.Info().Feed || conn.Info().Audience) {
 		sess.subscribers.listenedTo(a)
 	}
 	s.sessions[sess] = struct{}{}

@@ -51,7 +51,7 @@ type Conn interface {
 
 	// Info returns what was negotiated. The result must not be changed; it is
 	// the same for the connection's life, or on a [Redial] connection until the
-	// next reconnect.
+	// next reconnect; but see [Info].Profile.
 	Info() *Info
 }
 
@@ -102,6 +102,15 @@ type Info struct {
 	// with To and Subject set to its topic, and Subscription to the one that has
 	// longest been there of those that match.
 	Feed bool
+	// Audience says, of the end that was dialed, that its peer may subscribe to what
+	// this end publishes by the wire's own means, besides calling: the Conn is an
+	// [Audience], which takes subscriptions in its Recv. Its Wants is false, and its
+	// Publish returns [ErrNoRoute], as long as the peer has not subscribed.
+	Audience bool
+	// Profile is the older system that this end takes its peer for, or "". A server's
+	// connection may find it out by what the peer sends: then Info returns another
+	// Info from there on.
+	Profile Profile
 	// Headers says that messages arrive with the Headers that they were sent
 	// with; on a wire on which they are a map, as on AMQP 1.0, in any order, and of
 	// those with the same name the first. False means that the wire has no place

@@ -38,6 +38,9 @@ func Listen(ctx context.Context, rawURL string, o *ListenOptions) (*Listener, er
 		return nil, &OpError{Op: "listen", Err: err}
 	}
 	o = o.WithDefaults()
+	if o.Profile, err = s.profile(u, o.Profile); err != nil {
+		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}
+	}
 	if s.TLS && !hasCertificate(o.TLS) {
 		err := errors.New("transport: TLS needs a certificate and its key")
 		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}

@@ -61,6 +61,10 @@ type Options struct {
 	// another: to be sent when dialing, to be taken when listening. Within a
 	// machine, over the loopback interface or in memory, they always are.
 	PlaintextPasswords bool
+	// Profile names an older system whose programs to get along with. A URL's
+	// parameter profile, of Dial and of Listen, counts instead. The wire has to know
+	// it; where several share a port, those that do not do without.
+	Profile Profile
 	// Logger gets records of what has no other way out. Nil discards them.
 	Logger *slog.Logger
 }

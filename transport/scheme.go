@@ -25,6 +25,8 @@ type Scheme struct {
 	Transport Transport
 	// Network makes the byte streams. Nil means TCP.
 	Network Network
+	// Profiles are those that the Transport knows.
+	Profiles []Profile
 }
 
 // A Network makes byte streams for a [Scheme] that does not run over TCP.

@@ -87,6 +87,9 @@ func (s streamSource) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Apart is [Writer.Apart].
+func (s *Stream) Apart() { s.writer.Apart() }
+
 // StartHeartbeat begins to send beat whenever nothing else was sent for two
 // thirds of send, and to end the stream with [ErrHeartbeat] when the peer was
 // silent for longer than recv and a tenth. Zero means not to. It is called

@@ -43,6 +43,7 @@ type Writer struct {
 	bound   int64
 	stall   time.Duration
 	resumes bool // a write that timed out may be continued
+	apart   bool // see Apart
 	now     atOnce
 	broke   func(error)
 	room    *semaphore.Weighted
@@ -80,6 +81,11 @@ func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *
 	w.taking, w.seal = context.WithCancelCause(context.Background())
 	return w
 }
+
+// Apart has every message leave by a write of its own, and so, with TLS, begin a
+// record of its own. It is for peers that take what comes together for one message,
+// and is called before the first.
+func (w *Writer) Apart() { w.apart = true }
 
 // Append lets enc append the bytes of one message to the buffer, once there is
 // room for about size bytes, and sees to it that they are written. ctx bounds
@@ -199,6 +205,9 @@ func (w *Writer) gather(need int64, enc func([]byte) []byte) {
 	if need == 0 {
 		w.unasked += int64(len(w.gathered.bytes) - before)
 	}
+	if w.apart {
+		w.gathered.ends = append(w.gathered.ends, len(w.gathered.bytes))
+	}
 	w.held += need
 	w.seq++
 }
@@ -209,7 +218,7 @@ func (w *Writer) gather(need int64, enc func([]byte) []byte) {
 func (w *Writer) writeInline() error {
 	buf, held, seq := w.take()
 	w.mu.Unlock()
-	n, err := w.write(buf.bytes, inline)
+	n, err := w.writeFrom(buf, 0, inline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		go w.finish(buf, n, held, seq)
 		return nil
@@ -229,7 +238,7 @@ func (w *Writer) writeInline() error {
 // finish writes the rest of buf, of which n bytes are gone, and what gathered
 // since.
 func (w *Writer) finish(buf *buffer, n int, held int64, seq uint64) {
-	_, err := w.write(buf.bytes[n:], w.stall)
+	_, err := w.writeFrom(buf, n, w.stall)
 	buf.free()
 	if err != nil {
 		_ = w.fail(err)
@@ -253,7 +262,7 @@ func (w *Writer) flush() {
 		}
 		buf, held, seq := w.take()
 		w.mu.Unlock()
-		_, err := w.write(buf.content(), w.stall)
+		_, err := w.writeFrom(buf, 0, w.stall)
 		buf.free()
 		if err != nil {
 			_ = w.fail(err)
@@ -271,6 +280,28 @@ func (w *Writer) take() (buf *buffer, held int64, seq uint64) {
 	buf, held, seq = w.gathered, w.held, w.seq
 	w.gathered, w.held, w.unasked = nil, 0, 0
 	return buf, held, seq
+}
+
+// writeFrom writes what is in buf but the first n bytes, and returns how much of it
+// is gone then.
+func (w *Writer) writeFrom(buf *buffer, n int, d time.Duration) (total int, err error) {
+	if buf == nil {
+		return 0, nil
+	}
+	if !w.apart {
+		m, err := w.write(buf.bytes[n:], d)
+		return n + m, err
+	}
+	for _, end := range buf.ends {
+		if end <= n {
+			continue
+		}
+		m, err := w.write(buf.bytes[n:end], d)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // write writes b, giving up when no byte has gone for d. Progress, however
@@ -443,23 +474,19 @@ func (w *Writer) lastWrite() time.Duration {
 }
 
 // A buffer holds what has gathered. Nil is one that holds nothing.
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	ends  []int // of the messages, if they leave apart
+}
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
-
-func (b *buffer) content() []byte {
-	if b == nil {
-		return nil
-	}
-	return b.bytes
-}
 
 // free gives the buffer back, unless it has grown large.
 func (b *buffer) free() {
 	if b == nil || cap(b.bytes) > keepBuffer {
 		return
 	}
-	b.bytes = b.bytes[:0]
+	b.bytes, b.ends = b.bytes[:0], b.ends[:0]
 	buffers.Put(b)
 }
 
