@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
@@ -738,4 +739,62 @@ func TestAgentByURL(t *testing.T) {
 	if _, err := transport.Dial(t.Context(), "stomp://127.0.0.1:1?profile=odl", nil); !errors.Is(err, transport.ErrInvalid) || !strings.Contains(err.Error(), "ovirt") {
 		t.Errorf("Dial with profile=odl = %v, want ErrInvalid that names ovirt", err)
 	}
+}
+
+// TestAgentCallsThroughReconnect: of the calls under way nobody can tell what became,
+// the connection is lost once for each, and the next call goes by the new one.
+func TestAgentCallsThroughReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := rpc.NewClient(s.conn, nil)
+		const n = 50
+		ended := make(chan error, n)
+		for range n {
+			go func() { ended <- c.Call(t.Context(), "Host.getStats", nil, nil) }()
+		}
+		if got := strings.Count(s.numbered(), "SEND\n"); got != n {
+			t.Fatalf("%d calls came, want %d", got, n)
+		}
+		s.cut(t)
+		for range n {
+			if err := <-ended; rpc.OutcomeOf(err) != rpc.Unknown || !errors.Is(err, transport.ErrReconnecting) {
+				t.Errorf("a call under way ended with %v, want an unknown outcome", err)
+			}
+		}
+		answered := make(chan error, 1)
+		var result string
+		go func() { answered <- c.Call(t.Context(), "Host.ping", nil, &result) }()
+		sent := s.taken()
+		id := regexp.MustCompile(`"id":([^,}]+)`).FindStringSubmatch(sent)
+		sub := regexp.MustCompile(`SUBSCRIBE\ndestination:(.*)\nid:(.*)\n`).FindStringSubmatch(sent)
+		if len(id) == 0 || len(sub) == 0 || !strings.Contains(sent, "\nreply-to:"+sub[1]+"\n") {
+			t.Fatalf("the new connection got\n%s", printable(sent))
+		}
+		s.send(wire("MESSAGE\ndestination:" + sub[1] + "\nsubscription:" + sub[2] + "\n\n" + `{"jsonrpc":"2.0","id":` + id[1] + `,"result":"pong"}^@`))
+		if err := <-answered; err != nil || result != "pong" {
+			t.Errorf("Call = %q, %v", result, err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close() }()
+		s.wants("DISCONNECT\nreceipt:bye\ncontent-length:0\n\n^@^D")
+		<-closed
+	})
+}
+
+// TestAgentHalfDead: an agent that takes calls and says nothing any more is noticed,
+// and its calls end, at 1.1 times the interval.
+func TestAgentHalfDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := rpc.NewClient(s.conn, nil)
+		defer c.Close()
+		start := time.Now()
+		if err := c.Call(t.Context(), "Host.ping", nil, nil); rpc.OutcomeOf(err) != rpc.Unknown || !errors.Is(err, transport.ErrHeartbeat) {
+			t.Errorf("Call = %v, want ErrHeartbeat and an unknown outcome", err)
+		}
+		if took := time.Since(start); took != 11*time.Second {
+			t.Errorf("the call ended after %v, want 11s", took)
+		}
+		s.accept(t)
+	})
 }
