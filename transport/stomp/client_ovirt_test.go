@@ -114,7 +114,7 @@ func TestAgentCONNECT(t *testing.T) {
 		{"no raw colon", "stomp://[::1]:54321", transport.DialOptions{}, "accept-version:1.2\nhost:\\c\\c1\nheart-beat:10000,6666\n"},
 		{"another host", "stomp://h?host=other", transport.DialOptions{}, "accept-version:1.2\nhost:other\nheart-beat:10000,6666\n"},
 		{"virtual host", "stomp://h", transport.DialOptions{VirtualHost: "known\\as"}, "accept-version:1.2\nhost:known\\\\as\nheart-beat:10000,6666\n"},
-		{"a user", "stomp://ann:a%3Ab@h", transport.DialOptions{}, "accept-version:1.2\nhost:h\nheart-beat:10000,6666\nlogin:ann\npasscode:a\\cb\n"},
+		{"a user is not for the agent", "stomp://ann:a%3A%5C@h", transport.DialOptions{}, "accept-version:1.2\nhost:h\nheart-beat:10000,6666\nlogin:ann\npasscode:a:\\\n"},
 		{"30 s", "stomp://h", transport.DialOptions{Options: transport.Options{Heartbeat: 30 * time.Second}}, "accept-version:1.2\nhost:h\nheart-beat:30000,20000\n"},
 		{"no heart-beats", "stomp://h", transport.DialOptions{Options: transport.Options{Heartbeat: -1}}, "accept-version:1.2\nhost:h\nheart-beat:0,0\n"},
 	}
