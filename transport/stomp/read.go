@@ -203,8 +203,9 @@ func (r *frameReader) parseHead(head []byte) error {
 	}
 	f := &r.frame
 	f.Command = command
-	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped // these are never escaped
-	var text string                                                                                         // head from the first line on that is new
+	// These are never escaped.
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped
+	var text string // head from the first line on that is new
 	for i := 0; ; i++ {
 		known := i < min(len(r.lines), r.limits.Headers) && !plain
 		if known && r.lines[i].begins(rest) {
