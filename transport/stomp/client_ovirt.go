@@ -15,9 +15,6 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// agentRequests is where oVirt's host agent takes requests.
-const agentRequests = "jms.topic.vdsm_requests"
-
 // An agentConn is the end that has dialed oVirt's host agent, vdsm, or a server that
 // is like it. It is no [transport.Confirmer]: the agent gives a RECEIPT for
 // DISCONNECT alone. docs/ovirt.md has what it takes.
@@ -54,7 +51,7 @@ func agentDestination(u *url.URL) string {
 	if strings.Contains(p, "/") {
 		return "/" + p
 	}
-	return cmp.Or(p, agentRequests)
+	return cmp.Or(p, OVirtDestinations[0])
 }
 
 // connect shakes hands. The agent wants the one version that it knows, and escapes
