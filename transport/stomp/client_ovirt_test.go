@@ -220,8 +220,10 @@ func TestAgentGets(t *testing.T) {
 		{"an escape in the path", "stomp://h/a%2Fb%20c", send(transport.Message{}), "SEND\ndestination:/a/b c\ncontent-length:0\n\n^@"},
 		{"elsewhere", "stomp://h", send(transport.Message{To: "jms.queue.events"}), "SEND\ndestination:jms.queue.events\ncontent-length:0\n\n^@"},
 		{"answers elsewhere", "stomp://h", send(transport.Message{ReplyTo: "jms.topic.vdsm_responses"}), "SEND\ndestination:jms.topic.vdsm_requests\nreply-to:jms.topic.vdsm_responses\ncontent-length:0\n\n^@"},
-		{"flow id", "stomp://h", send(transport.Message{Headers: []transport.Header{{Name: "ovirtCorrelationId", Value: "a1b2:c\\\n"}}}),
-			"SEND\ndestination:jms.topic.vdsm_requests\novirtCorrelationId:a1b2\\cc\\\\\\n\ncontent-length:0\n\n^@"},
+		{
+			"flow id", "stomp://h", send(transport.Message{Headers: []transport.Header{{Name: "ovirtCorrelationId", Value: "a1b2:c\\\n"}}}),
+			"SEND\ndestination:jms.topic.vdsm_requests\novirtCorrelationId:a1b2\\cc\\\\\\n\ncontent-length:0\n\n^@",
+		},
 		{"what the agent has no word for", "stomp://h", send(transport.Message{
 			ID: transport.TextID("i"), CorrelationID: transport.NumberID(7), Subject: "Host.ping", Expires: later, Durable: true, Body: []byte("[]"),
 		}), "SEND\ndestination:jms.topic.vdsm_requests\ncontent-length:2\n\n[]^@"},
@@ -318,17 +320,27 @@ func TestAgentSays(t *testing.T) {
 		name, in string
 		want     []transport.Message
 	}{
-		{"an answer", "MESSAGE\ndestination:U1\ncontent-type:application/json\nsubscription:U2\ncontent-length:2\n\n{}^@",
-			[]transport.Message{{To: "U1", ContentType: "application/json", Subscription: "U2", Body: []byte("{}")}}},
-		{"an event", "MESSAGE\ndestination:jms.queue.events\ncontent-type:application/json\nsubscription:U3\ncontent-length:2\n\n{}^@",
-			[]transport.Message{{To: "jms.queue.events", ContentType: "application/json", Subscription: "events", Body: []byte("{}")}}},
+		{
+			"an answer", "MESSAGE\ndestination:U1\ncontent-type:application/json\nsubscription:U2\ncontent-length:2\n\n{}^@",
+			[]transport.Message{{To: "U1", ContentType: "application/json", Subscription: "U2", Body: []byte("{}")}},
+		},
+		{
+			"an event", "MESSAGE\ndestination:jms.queue.events\ncontent-type:application/json\nsubscription:U3\ncontent-length:2\n\n{}^@",
+			[]transport.Message{{To: "jms.queue.events", ContentType: "application/json", Subscription: "events", Body: []byte("{}")}},
+		},
 		{"with a message-id", "MESSAGE\nmessage-id:9\ndestination:U1\nsubscription:U2\n\n{}^@", []transport.Message{{To: "U1", Subscription: "U2", Body: []byte("{}")}}},
-		{"forwarded, with all that its SEND had", "MESSAGE\ndestination:d\nreply-to:back\nreceipt:7\novirtCorrelationId:f\\c1\ncontent-length:2\nsubscription:U3\n\n[]^@",
-			[]transport.Message{{To: "d", ReplyTo: "back", Subscription: "events", Headers: flow, Body: []byte("[]")}}},
-		{"two at once", "MESSAGE\nsubscription:U2\ncontent-length:1\n\na^@MESSAGE\nsubscription:U3\ncontent-length:1\n\nb^@",
-			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "events", Body: []byte("b")}}},
-		{"nudges", "\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\na^@\n\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\nb^@\n",
-			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "U2", Body: []byte("b")}}},
+		{
+			"forwarded, with all that its SEND had", "MESSAGE\ndestination:d\nreply-to:back\nreceipt:7\novirtCorrelationId:f\\c1\ncontent-length:2\nsubscription:U3\n\n[]^@",
+			[]transport.Message{{To: "d", ReplyTo: "back", Subscription: "events", Headers: flow, Body: []byte("[]")}},
+		},
+		{
+			"two at once", "MESSAGE\nsubscription:U2\ncontent-length:1\n\na^@MESSAGE\nsubscription:U3\ncontent-length:1\n\nb^@",
+			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "events", Body: []byte("b")}},
+		},
+		{
+			"nudges", "\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\na^@\n\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\nb^@\n",
+			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "U2", Body: []byte("b")}},
+		},
 		{"no content-length", "MESSAGE\nsubscription:U2\n\na^@", []transport.Message{{Subscription: "U2", Body: []byte("a")}}},
 		{"of no subscription", "MESSAGE\nsubscription:other\n\na^@MESSAGE\n\nb^@", []transport.Message{{Subscription: "other", Body: []byte("a")}, {Body: []byte("b")}}},
 		{"ERROR is no end", "ERROR\n\nSubscription not available^@MESSAGE\nsubscription:U2\n\na^@", []transport.Message{{Subscription: "U2", Body: []byte("a")}}},
@@ -476,7 +488,8 @@ func TestAgentHeartbeats(t *testing.T) {
 			a := dialAgent(t, "stomp://h", o)
 			a.taken()
 			a.send(wire("CONNECTED\nversion:1.2\nheart-beat:" + tt.answer + "\n\n^@"))
-			return a, a.receive()
+			r := a.receive()
+			return a, r
 		}
 		t.Run(tt.name+"/promise kept", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package stomp_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -51,7 +52,7 @@ func isWhole(b []byte) bool {
 	r := frame.NewReader(bytes.NewReader(b))
 	for {
 		if _, err := r.Read(); err != nil {
-			return err == io.EOF
+			return errors.Is(err, io.EOF)
 		}
 	}
 }
