@@ -134,7 +134,11 @@ func (f *feed) leave(sh *share) {
 // hear offers an event to all who may have subscribed to it. A message that is
 // none is counted, and told of when their number has doubled.
 func (f *feed) hear(m *transport.Message, msgs []envelope.Message, bad bool) {
-	if bad || msgs[0].Kind != envelope.Notification || string(msgs[0].Method) != m.Subject {
+	topic := m.Subject
+	if topic == "" && !bad { // the wire knows none
+		topic = string(msgs[0].Method)
+	}
+	if bad || msgs[0].Kind != envelope.Notification || string(msgs[0].Method) != topic {
 		f.mu.Lock()
 		f.unheard++
 		n := f.unheard
@@ -144,7 +148,7 @@ func (f *feed) hear(m *transport.Message, msgs []envelope.Message, bad bool) {
 				"count", n, "topic", m.Subject[:min(len(m.Subject), 100)])
 		}
 	} else {
-		f.s.subscriptions.hear(Event{Topic: m.Subject, Params: msgs[0].Params, codec: f.s.codec, metadata: msgs[0].Metadata})
+		f.s.subscriptions.hear(Event{Topic: topic, Params: msgs[0].Params, codec: f.s.codec, metadata: msgs[0].Metadata})
 	}
 	clear(msgs)
 }
