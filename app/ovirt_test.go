@@ -26,7 +26,7 @@ func TestOVirtMethods(t *testing.T) {
 		result, message string
 		code            rpc.Code
 	}{
-		{name: "on a wire that can take null", method: "Host.ping", params: `{}`, result: `null`},
+		{name: "for who cannot take null", method: "Host.ping", params: `{}`, result: `true`},
 		{name: "by name", method: "Test.echo", params: `{"msg":{"a":[1.0]}}`, result: `{"a":[1.0]}`},
 		{name: "by position", method: "Test.echo", params: `["x"]`, result: `"x"`},
 		{name: "nothing", method: "Test.echo", params: `{}`, code: rpc.CodeInvalidParams, message: "/msg"},
