@@ -13,9 +13,9 @@ import (
 // profiles are those that an address may have.
 var profiles = []transport.Profile{transport.OVirt, transport.OpenDaylight}
 
-// checkProfile says what is wrong with a profile of an address for the wire of a
-// scheme, or for all wires if that is empty.
-func checkProfile(p transport.Profile, scheme string) error {
+// CheckProfile says what is wrong with a profile for the wire of a scheme, or for
+// all wires if that is empty; nil if nothing. No profile is right everywhere.
+func CheckProfile(p transport.Profile, scheme string) error {
 	switch {
 	case p == "":
 		return nil
@@ -34,7 +34,7 @@ func checkParameters(u *url.URL) error {
 			return fmt.Errorf("unknown parameter %.60q of an address to listen at; known is profile", name)
 		}
 	}
-	return checkProfile(transport.Profile(u.Query().Get("profile")), u.Scheme)
+	return CheckProfile(transport.Profile(u.Query().Get("profile")), u.Scheme)
 }
 
 // knows reports whether the wire of a scheme has a profile.
