@@ -471,7 +471,7 @@ def run(o):
     def parallel(method, n, wait=10, pad=0):
         """Makes n calls at once whose params are to come back."""
         begin = time.monotonic()
-        calls = [(i, e.start(method, {"n": i, "pad": "x" * pad})) for i in range(n)]
+        calls = [(i, e.start(method, {"msg": {"n": i, "pad": "x" * pad}})) for i in range(n)]
         end, found = begin + wait, collections.Counter()
         for i, c in calls:
             c.done.wait(max(0, end - time.monotonic()))

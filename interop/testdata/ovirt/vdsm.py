@@ -1,7 +1,7 @@
 """Serves JSON-RPC as oVirt's host agent, vdsm, does, with what is wrong about it:
 this is what a client has to get along with. Its methods are Host.ping, which
-returns nothing, Host.getCapabilities, Host.getStats, Test.echo, Test.sleep
-{"ms": n} and Test.fail {"code": c, "message": m}.
+returns nothing, Host.getCapabilities, Host.getStats, Test.echo {"msg": m},
+Test.sleep {"ms": n} and Test.fail {"code": c, "message": m}.
 
 Options (see commands.py):
 
@@ -419,8 +419,8 @@ def response(id, **what):
     return json.dumps({"jsonrpc": "2.0", "id": id, **what})
 
 
-def echo(**params):
-    return params
+def echo(msg):
+    return msg
 
 
 def sleep(ms):
@@ -441,13 +441,18 @@ def run(o):
     commands.answer(port=server.listener.getsockname()[1])
 
     def frames_():
-        return {"frames": [{"command": c, "headers": h, "body": b.decode("utf-8", "replace")} for c, h, b in list(server.frames)]}
+        """Returns the frames that have come since it was last asked."""
+        got = []
+        while server.frames:
+            c, h, b = server.frames.popleft()
+            got.append({"command": c, "headers": h, "body": b.decode("utf-8", "replace")})
+        return {"frames": got}
 
     def publish(event, params=None):
         server.send(json.dumps({"jsonrpc": "2.0", "method": event, "params": params or {}}), EVENTS)
 
     def state():
-        return {"connected": server.dispatcher.is_alive(), "flows": server.flows,
+        return {"connected": server.dispatcher.is_alive(), "flows": [f for f in server.flows if f],
                 "subscriptions": len(server.subscribers({d for c in server.connections.values() for d in c.subs.values()}))}
 
     def cut():
