@@ -28,6 +28,7 @@ type frameReader struct {
 	limits  transport.Limits
 	version version
 	opening bool // a client's first frame is still to come
+	escaped bool // CONNECTED is escaped, too
 
 	// frame is the one being read; its header is used again for the next. Of a
 	// SEND or MESSAGE it has what is the protocol's own, carried all else.
@@ -191,8 +192,8 @@ func (r *frameReader) parseHead(head []byte) error {
 	}
 	f := &r.frame
 	f.Command = command
-	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
-	var text string                                                                           // head from the first line on that is new
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped // these are never escaped
+	var text string                                                                                         // head from the first line on that is new
 	for i := 0; ; i++ {
 		known := i < min(len(r.lines), r.limits.Headers) && !plain
 		if known && r.lines[i].begins(rest) {
