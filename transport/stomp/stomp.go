@@ -11,7 +11,6 @@ type Transport struct{}
 
 func init() {
 	transport.Register(transport.Scheme{Name: "stomp", Port: "61613", Transport: Transport{}, Profiles: profiles})
-	transport.Register(transport.Scheme{Name: "stomps", Port: "61614", TLS: true, Transport: Transport{}, Profiles: profiles})
 }
 
 var profiles = []transport.Profile{transport.OVirt}
