@@ -561,7 +561,7 @@ func TestAgentOneFrameAWrite(t *testing.T) {
 	var senders sync.WaitGroup
 	for i := range 50 {
 		senders.Go(func() {
-			if err := c.Send(t.Context(), &transport.Message{Body: bytes.Repeat([]byte("x"), i*100)}); err != nil {
+			if err := c.Send(t.Context(), &transport.Message{Body: bytes.Repeat([]byte("x"), i*20)}); err != nil {
 				t.Errorf("Send = %v", err)
 			}
 		})

@@ -28,11 +28,11 @@ type frameReader struct {
 	stream  *transport.Stream
 	limits  transport.Limits
 	version version
-	escaped bool     // CONNECTED is escaped, too
 	begins  []string // the commands that the first frame may have; nil for later ones
 	// lenient keeps unknown commands, and escapes that are none, as they are, and takes
 	// bodies of all frames.
 	lenient bool
+	escaped bool // CONNECTED is escaped, too
 
 	// frame is the one being read; its header is used again for the next. Of a
 	// SEND or MESSAGE it has what is the protocol's own, carried all else.
@@ -203,8 +203,9 @@ func (r *frameReader) parseHead(head []byte) error {
 	}
 	f := &r.frame
 	f.Command = command
-	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped // these are never escaped
-	var text string                                                                                         // head from the first line on that is new
+	// These are never escaped.
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped
+	var text string // head from the first line on that is new
 	for i := 0; ; i++ {
 		known := i < min(len(r.lines), r.limits.Headers) && !plain
 		if known && r.lines[i].begins(rest) {

@@ -205,9 +205,7 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 	case frame.DISCONNECT:
 		return nil, c.disconnect(f)
 	case frame.CONNECT, frame.STOMP:
-		if err = c.connectLate(f); c.stream.Err() != nil {
-			return nil, err
-		}
+		err = c.connectLate(f)
 	case frame.BEGIN, frame.COMMIT, frame.ABORT:
 		err = malformed("%s: transactions are not supported; send each frame without a transaction header", f.Command)
 	default:
@@ -217,6 +215,8 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 	case err == nil:
 		c.receipt(f)
 		return m, nil
+	case c.stream.Err() != nil: // it has been told
+		return nil, err
 	case c.friend.Load():
 		receipt, asked := f.Header.Contains(frame.Receipt)
 		c.complain(err, receipt, asked)

@@ -10,10 +10,10 @@ import (
 type Transport struct{}
 
 func init() {
+	profiles := []transport.Profile{transport.OVirt}
 	transport.Register(transport.Scheme{Name: "stomp", Port: "61613", Transport: Transport{}, Profiles: profiles})
+	transport.Register(transport.Scheme{Name: "stomps", Port: "61614", TLS: true, Transport: Transport{}, Profiles: profiles})
 }
-
-var profiles = []transport.Profile{transport.OVirt}
 
 const (
 	scheme = "stomp"

@@ -411,10 +411,14 @@ class Engine:
         self.wake.send(b"!")
 
     def start(self, method, params, destination=REQUESTS):
-        self.connect()
         id = str(uuid.uuid4())
         body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}, "id": id}, separators=(",", ":")).encode()
         c = Call(id, body, self.o.get("retries", 0))
+        try:
+            self.connect()
+        except OSError as e:
+            c.finish({"error": {"code": NETWORK, "message": "connection: %s" % e}})
+            return c
         with self.mu:
             self.calls[id] = c
             self.send(body, destination)
