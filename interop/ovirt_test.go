@@ -181,5 +181,4 @@ func (p *program) all(n int, args options) {
 	if !maps.Equal(a.Found, map[string]int{"answered": n}) {
 		p.t.Errorf("%s: %d calls at once came to %v after %.1f s; %+v", p.name, n, a.Found, a.Seconds, p.do("state", nil))
 	}
-	p.t.Logf("%s: %d calls at once took %.2f s", p.name, n, a.Seconds)
 }
