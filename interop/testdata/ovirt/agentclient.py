@@ -33,7 +33,7 @@ class AgentClient:
         self.mu = threading.Lock()
         self.connected = threading.Event()
         self.subscriptions, self.pending = {}, {}
-        self.headers, self.problems, self.strange = {}, [], []
+        self.sock, self.headers, self.problems, self.strange = None, {}, [], []
         self.notes = collections.deque()
         self.open = False
 
@@ -85,7 +85,7 @@ class AgentClient:
     def reactor(self, sock):
         parser = Parser()
         try:
-            while self.open:
+            while self.sock is sock:
                 try:
                     data = sock.recv(4096)
                 except (TimeoutError, ssl.SSLWantReadError):
@@ -98,8 +98,9 @@ class AgentClient:
                     self.handle(*f)
                 self.last = time.monotonic()
         except Exception as e:
-            self.problems.append(repr(e))
-        self.open = False
+            if self.sock is sock:  # else it has been closed
+                self.problems.append(repr(e))
+                self.open = False
         sock.close()
 
     def handle(self, command, headers, body):
@@ -143,9 +144,11 @@ class AgentClient:
         return call
 
     def close(self):
+        """Closes the connection, having said UNSUBSCRIBE and not DISCONNECT."""
         for id in list(self.subscriptions):
             self.unsubscribe(id)
-        self.open = False
+        sock, self.sock, self.open = self.sock, None, False
+        sock.close()
 
 
 def run(o):
@@ -207,8 +210,8 @@ def run(o):
     def reconnect(n):
         all = []
         for _ in range(n):
-            c.open = False
-            c.sock.close()
+            old, c.sock = c.sock, None
+            old.close()
             c.connected.clear()
             all += connect()["promised"]
         return {"promised": all}
