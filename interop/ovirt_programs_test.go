@@ -31,7 +31,7 @@ var ovirtPrograms = []ovirtCase{
 			_, number := startVdsm(t, o)
 			e := startOVirt(t, "engine.py", with(o, options{"port": number}))
 			e.do("connect", nil)
-			a := e.do("parallel", options{"method": "Test.echo", "n": 80, "wait": 1.5})
+			a := e.do("parallel", options{"method": "Test.echo", "n": 80, "wait": 0.7})
 			if a.Found["lost"] == 0 || a.Found["answered"] == 0 {
 				t.Errorf("%s: 80 calls at once came to %v, want that some are lost", name, a.Found)
 			}
@@ -156,7 +156,7 @@ var ovirtPrograms = []ovirtCase{
 		_, number := startVdsm(t, nil)
 		c := startOVirt(t, "agentclient.py", options{"port": number})
 		c.do("connect", nil)
-		a := c.do("parallel", options{"method": "Test.sleep", "params": options{"ms": 300}, "n": 120})
+		a := c.do("parallel", options{"method": "Test.sleep", "params": options{"ms": 150}, "n": 120})
 		if a.Found["error 1100"] == 0 || a.Found["answered"] < 8+80 || a.Found["answered"]+a.Found["error 1100"] != 120 {
 			t.Errorf("120 calls that take a while came to %v", a.Found)
 		}
