@@ -122,7 +122,7 @@ func testBeats(t *testing.T) {
 	if took := time.Since(begin); took < time.Second || took > 1500*time.Millisecond {
 		t.Errorf("one who is silent was judged after %v, want 1.1 s", took)
 	}
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(700 * time.Millisecond)
 	for _, p := range []*program{e, c} {
 		if s := p.do("state", nil); !s.Open {
 			t.Errorf("%s, to which beats go: %+v", p.name, s)
@@ -168,13 +168,13 @@ func testReconnect(t *testing.T) {
 
 func testRetry(t *testing.T) {
 	a := startAgent(t, nil)
-	e := startOVirt(t, "engine.py", with(a.options(false), options{"timeout": 600, "retries": 1}))
+	e := startOVirt(t, "engine.py", with(a.options(false), options{"timeout": 400, "retries": 1}))
 	e.do("connect", nil)
-	got := e.do("call", options{"method": "Test.count", "params": options{"name": "again", "ms": 1200}}).result()
+	got := e.do("call", options{"method": "Test.count", "params": options{"name": "again", "ms": 1000}}).result()
 	if got != `1` {
 		t.Errorf("the call came to %s, want the answer to the first try", got)
 	}
-	time.Sleep(1300 * time.Millisecond)
+	time.Sleep(1100 * time.Millisecond)
 	if s := e.do("state", nil); s.Late != 1 || len(s.Problems)+len(s.Errors) > 0 {
 		t.Errorf("%+v, want one late answer", s)
 	}
