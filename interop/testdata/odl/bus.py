@@ -168,6 +168,10 @@ class Responder:
         """A raw handler that sets nothing."""
         return reply(m["id"], {})
 
+    def raw_unparsed(self, m):
+        """Answers as if the request could not be parsed."""
+        return failure(None, -32600, "Unexpected message type : " + PARSE_ERROR)
+
     def raw_factorial(self, m):
         """The server of the test of the asynchronous extension: five polls."""
         handle = (m.get("metadata") or {}).get("async")
