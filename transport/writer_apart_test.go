@@ -62,7 +62,7 @@ func TestWriterApart(t *testing.T) {
 
 // TestProfileUnknown: a wire is asked for no profile that it does not have.
 func TestProfileUnknown(t *testing.T) {
-	for _, url := range []string{"mem://x?profile=ovirt", "mem://x?profile=gopher"} {
+	for _, url := range []string{"line://127.0.0.1:1?profile=ovirt", "mem://x?profile=gopher"} {
 		if _, err := transport.Dial(t.Context(), url, nil); err == nil {
 			t.Errorf("Dial(%s) succeeds", url)
 		}
