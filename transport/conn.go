@@ -100,7 +100,9 @@ type Info struct {
 	// the empty one is that of every topic. There are no acknowledgements, credit
 	// and headers: Subscribe refuses them with [ErrUnsupported]. A message comes
 	// with To and Subject set to its topic, and Subscription to the one that has
-	// longest been there of those that match.
+	// longest been there of those that match. Where the peer's events have no topic
+	// that the wire knows, as in the profile [OpenDaylight], Subject is empty and
+	// Subscription the one that has longest been there.
 	Feed bool
 	// Audience says, of the end that was dialed, that its peer may subscribe to what
 	// this end publishes by the wire's own means, besides calling: the Conn is an

@@ -27,11 +27,11 @@ func Dial(ctx context.Context, rawURL string, o *DialOptions) (Conn, error) {
 func dial(ctx context.Context, u *url.URL, s Scheme, o *DialOptions) (Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	addr := s.address(u)
 	var err error
 	if o.Profile, err = s.profile(u, o.Profile); err != nil {
-		return nil, &OpError{Op: "dial", Scheme: s.Name, Addr: addr, Err: err}
+		return nil, &OpError{Op: "dial", Scheme: s.Name, Addr: u.Host, Err: err}
 	}
+	addr := s.address(u, o.Profile)
 	nc, err := connect(ctx, s, addr, o)
 	if err != nil {
 		return nil, &OpError{Op: "dial", Scheme: s.Name, Addr: addr, Err: explain(ctx, err)}

@@ -49,7 +49,7 @@ func Listen(ctx context.Context, rawURL string, o *ListenOptions) (*Listener, er
 	if s.Network != nil {
 		ln, err = s.Network.Listen(u.Host)
 	} else {
-		ln, err = new(net.ListenConfig).Listen(ctx, "tcp", s.address(u))
+		ln, err = new(net.ListenConfig).Listen(ctx, "tcp", s.address(u, o.Profile))
 	}
 	if err != nil {
 		return nil, &OpError{Op: "listen", Scheme: s.Name, Addr: u.Host, Err: err}

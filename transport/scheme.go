@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Scheme struct {
 	Network Network
 	// Profiles are those that the Transport knows.
 	Profiles []Profile
+	// Ports are used instead of Port in a profile.
+	Ports map[Profile]string
 }
 
 // A Network makes byte streams for a [Scheme] that does not run over TCP.
@@ -107,10 +110,10 @@ func reason(err error) error {
 	return err
 }
 
-// address is the host and port of u.
-func (s Scheme) address(u *url.URL) string {
+// address is the host and port of u, in a profile.
+func (s Scheme) address(u *url.URL, p Profile) string {
 	if u.Port() != "" || s.Network != nil {
 		return u.Host
 	}
-	return net.JoinHostPort(u.Hostname(), s.Port)
+	return net.JoinHostPort(u.Hostname(), cmp.Or(s.Ports[p], s.Port))
 }

@@ -15,7 +15,7 @@ import (
 // Client opens a conversation with the socket at the other end of nc.
 func (Transport) Client(_ context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
-	socket, err := socketOf(u)
+	socket, err := socketOf(u, o.Profile)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +28,9 @@ func (Transport) Client(_ context.Context, nc net.Conn, u *url.URL, o *transport
 	case lockstep:
 		return transport.NewAsker(c, c.stream, nil), nil
 	case feed:
+		if c.odl() {
+			return newOpenReader(c.conn), nil
+		}
 		return newReader(c.conn), nil
 	default:
 		return c, nil
@@ -48,12 +51,19 @@ func (c *clientConn) shake(nc net.Conn, u *url.URL, socket zmq4.SocketType, o *t
 			software: software, virtualHost: cmp.Or(o.VirtualHost, u.Hostname()), beat: o.Heartbeat, limits: o.Limits,
 		}},
 		meet: func(_, _ string, peer metadata) error {
+			if c.odl() {
+				peer.ours = nil
+			}
 			if c.peer = peer; !socket.IsCompatible(peer.socket) {
 				return refused("the peer's socket is a %.20q, which does not go with %s; there is ?socket=dealer, req and sub",
 					peer.socket, socket)
 			}
 			return nil
 		},
+	}
+	if o.Profile == transport.OpenDaylight {
+		s.mine.ours = nil
+		c.likeODL()
 	}
 	if u.User != nil {
 		s.mechanism, s.user = zmq4.PlainSecurity, u.User.Username()

@@ -59,6 +59,9 @@ func (c *conn) agree(o *transport.Options, minor byte) {
 		c.may = both(o.Limits, ours.limits)
 		theirs = ours.beat
 	}
+	if c.odl() {
+		return
+	}
 	c.beat = transport.Negotiate(o.Heartbeat, theirs)
 	if c.peer.ours != nil || minor > 0 {
 		c.info.Beat, c.info.PeerBeat = c.beat, c.beat

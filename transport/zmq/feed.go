@@ -125,6 +125,11 @@ func (p *publisher) Wants(topic string) bool { return p.topics.match(topic) && p
 
 // Publish sends m, once, if the peer wants its topic, which is m.To.
 func (p *publisher) Publish(ctx context.Context, m *transport.Message) error {
+	return p.publish(ctx, m, m.To)
+}
+
+// publish is Publish with the frame before the body that the peer is to get.
+func (p *publisher) publish(ctx context.Context, m *transport.Message, first string) error {
 	if err := p.stream.Over("send"); err != nil {
 		return err
 	}
@@ -138,8 +143,8 @@ func (p *publisher) Publish(ctx context.Context, m *transport.Message) error {
 	if err != nil {
 		return p.notSent("send", err)
 	}
-	return p.stream.Write(ctx, "send", size+len(m.To)+longestHead, func(dst []byte) []byte {
-		return p.appendMessage(appendFrame(dst, hasMore, m.To), m, "")
+	return p.stream.Write(ctx, "send", size+len(first)+longestHead, func(dst []byte) []byte {
+		return p.appendMessage(appendFrame(dst, hasMore, first), m, "")
 	})
 }
 
@@ -149,6 +154,8 @@ func (p *publisher) Send(ctx context.Context, m *transport.Message) error { retu
 // reader is the end that dialed as a SUB.
 type reader struct {
 	*conn
+	// tell sends a change of subscriptions. It runs under mu.
+	tell func(ctx context.Context, op string, change byte, prefix string) error
 
 	mu     sync.Mutex // protects the fields below
 	subs   []subscription
@@ -161,7 +168,7 @@ type subscription struct{ id, prefix string }
 func newReader(c *conn) *reader {
 	r := &reader{conn: c}
 	c.info.Feed = true
-	c.arrange = r.unpackEvent
+	c.arrange, r.tell = r.unpackEvent, r.change
 	return r
 }
 
@@ -234,9 +241,8 @@ func (r *reader) Unsubscribe(ctx context.Context, id string) error {
 	return nil
 }
 
-// tell sends a change of subscriptions. The peer counts them, so each of ours is
-// told.
-func (r *reader) tell(ctx context.Context, op string, change byte, prefix string) error {
+// change is tell. The peer counts subscriptions, so each of ours is told.
+func (r *reader) change(ctx context.Context, op string, change byte, prefix string) error {
 	return r.stream.Write(ctx, op, len(prefix)+longestHead+1, func(dst []byte) []byte {
 		dst = append(appendHead(dst, 0, 1+len(prefix)), change)
 		return append(dst, prefix...)

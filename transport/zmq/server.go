@@ -25,6 +25,9 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 	case lockstep:
 		return transport.NewAnswerer(c, c.stream, nil), nil
 	case feed:
+		if c.odl() {
+			return newOpenPublisher(c.conn), nil
+		}
 		return newPublisher(c.conn), nil
 	default:
 		return c, nil
@@ -57,6 +60,10 @@ func (c *serverConn) shake(ctx context.Context, nc net.Conn) error {
 		s.mine = metadata{socket: answering(peer.socket), ours: &hello{
 			software: software, destinations: c.o.Destinations, beat: c.o.Heartbeat, limits: c.o.Limits,
 		}}
+		if c.o.Profile == transport.OpenDaylight && mayBeODL(peer) {
+			s.mine.ours = nil
+			c.likeODL()
+		}
 		return c.meet(ctx, user, password, peer)
 	}
 	if err := open(g, s, zmq4.Router, true); err != nil {

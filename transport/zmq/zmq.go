@@ -13,8 +13,14 @@ import (
 type Transport struct{}
 
 func init() {
-	transport.Register(transport.Scheme{Name: "zmq", Port: "5555", Transport: Transport{}})
-	transport.Register(transport.Scheme{Name: "zmqs", Port: "5556", TLS: true, Transport: Transport{}})
+	s := transport.Scheme{
+		Name: "zmq", Port: "5555", Transport: Transport{},
+		Profiles: []transport.Profile{transport.OpenDaylight},
+		Ports:    map[transport.Profile]string{transport.OpenDaylight: "10000"},
+	}
+	transport.Register(s)
+	s.Name, s.Port, s.TLS = "zmqs", "5556", true
+	transport.Register(s)
 }
 
 const (
@@ -35,8 +41,12 @@ const (
 )
 
 // socketOf returns the socket that a URL asks for.
-func socketOf(u *url.URL) (zmq4.SocketType, error) {
-	switch s := u.Query().Get("socket"); s {
+func socketOf(u *url.URL, p transport.Profile) (zmq4.SocketType, error) {
+	s := u.Query().Get("socket")
+	if p == transport.OpenDaylight {
+		return odlSocket(s)
+	}
+	switch s {
 	case "", "dealer":
 		return zmq4.Dealer, nil
 	case "req":
