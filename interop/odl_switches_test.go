@@ -277,11 +277,11 @@ func odlPublications(t *testing.T, f *odlField) {
 func publishTo(t *testing.T, server *rpc.Server, n int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if server.EventStats().Subscribers >= n {
+		if server.EventStats().Subscriptions >= n {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d subscribers, want %d", server.EventStats().Subscribers, n)
+			t.Fatalf("%d subscribers, want %d", server.EventStats().Subscriptions, n)
 		}
 	}
 	if got, err := server.Publish(t.Context(), "changed", []int{1}); err != nil || got != n {
@@ -303,8 +303,8 @@ func odlSocketPublications(t *testing.T, f *odlField) {
 // odlOneWrite: many callers of one connection.
 func odlOneWrite(t *testing.T, f *odlField) {
 	server := f.theirs("odl_zmq.py", "rep")
-	c := f.dial("zmq", server.port)
 	server.do("log")
+	c := f.dial("zmq", server.port)
 	const callers, calls = 8, 40
 	var wg sync.WaitGroup
 	for caller := range callers {

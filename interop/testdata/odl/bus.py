@@ -172,6 +172,10 @@ class Responder:
         """Answers as if the request could not be parsed."""
         return failure(None, -32600, "Unexpected message type : " + PARSE_ERROR)
 
+    def raw_endless(self, m):
+        """Acknowledges for ever."""
+        return reply(m["id"], None, {"async": m["metadata"]["async"]})
+
     def raw_factorial(self, m):
         """The server of the test of the asynchronous extension: five polls."""
         handle = (m.get("metadata") or {}).get("async")
