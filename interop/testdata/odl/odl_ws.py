@@ -200,7 +200,7 @@ class Client:
             try:
                 self.channel = self.shake()
                 self.up.set()
-                why = self.channel.run(self.inbox.put)
+                why = self.channel.run(lambda text: self.inbox.put(text or bus.Inbox.EMPTY))
             except (bus.Closed, OSError) as e:
                 why = str(e)
             self.up.clear()
