@@ -483,7 +483,7 @@ func odlManySubscribers(t *testing.T, f *odlField) {
 	}
 	publishTo(t, server, 3)
 	for _, s := range subs {
-		same(t, "to one of many", event(s).short(), text)
+		same(t, "to one of many", heard(s).short(), text)
 	}
 	pub := startODL(t, "odl_zmq.py", "pub")
 	var wg sync.WaitGroup

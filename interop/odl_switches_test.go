@@ -247,14 +247,14 @@ func odlPublications(t *testing.T, f *odlField) {
 	java.do("ready")
 	const want = `{"jsonrpc":"2.0","method":"changed","params":[1]}`
 	publishTo(t, server, 2)
-	same(t, "to Java", event(java).short(), want)
-	e := event(python)
+	same(t, "to Java", heard(java).short(), want)
+	e := heard(python)
 	same(t, "to Python", e.short(), want)
 	same(t, "its topic", e.Topic, "")
 	time.Sleep(300 * time.Millisecond) // three heart-beats would be due
 	publishTo(t, server, 2)
-	same(t, "to Java, later", event(java).short(), want)
-	same(t, "to Python, later", event(python).short(), want)
+	same(t, "to Java, later", heard(java).short(), want)
+	same(t, "to Python, later", heard(python).short(), want)
 	frames := 0
 	for _, n := range java.do("log").Log {
 		switch n.What {
@@ -280,7 +280,7 @@ func odlPublications(t *testing.T, f *odlField) {
 }
 
 // publishTo publishes an event as soon as there are n who want it. Until then they
-// hear probes, which event passes over.
+// hear probes, which heard passes over.
 func publishTo(t *testing.T, server *rpc.Server, n int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -300,8 +300,8 @@ func publishTo(t *testing.T, server *rpc.Server, n int) {
 	}
 }
 
-// event is the next that is no probe.
-func event(sub *odl) (e told) {
+// heard is the next that is no probe.
+func heard(sub *odl) (e told) {
 	sub.t.Helper()
 	for {
 		if e = sub.do("next"); !strings.Contains(e.Text, `"probe"`) {
@@ -316,7 +316,7 @@ func odlSocketPublications(t *testing.T, f *odlField) {
 	sub := f.theirs("odl_ws.py", "sub", f.ours("ws", transport.OpenDaylight))
 	sub.do("ready")
 	publishTo(t, f.server("ws"), 1)
-	same(t, "to Java", event(sub).short(), want)
+	same(t, "to Java", heard(sub).short(), want)
 	pub := f.theirs("odl_ws.py", "pub")
 	hear(t, f, fmt.Sprintf("ws://127.0.0.1:%d?profile=odl&socket=sub", pub.port), pub, "", want)
 }
