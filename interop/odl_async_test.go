@@ -13,7 +13,7 @@ import (
 )
 
 // TestODLAsync runs the asynchronous extension as it was.
-func TestODLAsync(t *testing.T) {
+func TestODLAsync(t *testing.T) { //nolint:tparallel // rows share what they need, in turn
 	t.Parallel()
 	testODLRows(t, odlAsync)
 }
@@ -204,7 +204,7 @@ var odlAsync = []odlRow{
 		name:      "D9 no result, no error",
 		fact:      "Python's acknowledgement has neither, and Java's parser refuses it",
 		here:      "ours has a result of null, which both take; both are understood",
-		run:       odlAcknowledgements,
+		run:       odlAcknowledged,
 		elsewhere: []string{"rpc.TestD9_AckIsAResponse"},
 	},
 	{

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +21,8 @@ var odlBatches = []struct {
 	cases []odlExchange
 	run   func(t *testing.T, f *odlField, scheme string)
 }{
-	{name: "1 the specification's batch", cases: []odlExchange{{`[
+	{name: "1 the specification's batch", cases: []odlExchange{{
+		`[
 		{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
 		{"jsonrpc": "2.0", "method": "notify_hello", "params": [7]},
 		{"jsonrpc": "2.0", "method": "subtract", "params": [42,23], "id": "2"},
@@ -123,7 +125,7 @@ var odlBatches = []struct {
 
 // TestODLBatch holds our server in the profile to the table, as a client of
 // OpenDaylight sees it, and our client to the rows that are about one.
-func TestODLBatch(t *testing.T) {
+func TestODLBatch(t *testing.T) { //nolint:tparallel // rows share what they need, in turn
 	t.Parallel()
 	f := newODLField(t)
 	for _, scheme := range []string{"zmq", "http"} {
@@ -143,7 +145,7 @@ func TestODLBatch(t *testing.T) {
 				})
 			}
 			if scheme == "zmq" {
-				same(t, "connections", fmt.Sprint(them.do("ready").Connections), "1")
+				same(t, "connections", strconv.Itoa(them.do("ready").Connections), "1")
 			}
 		})
 	}
@@ -165,7 +167,9 @@ func briefODL(text string) string {
 	var a struct {
 		ID     json.RawMessage `json:"id"`
 		Result json.RawMessage `json:"result"`
-		Error  *struct{ Code int }
+		Error  *struct {
+			Code int `json:"code"`
+		} `json:"error"`
 	}
 	if !strings.HasPrefix(text, "{") || json.Unmarshal([]byte(text), &a) != nil {
 		return text

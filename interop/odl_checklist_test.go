@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 // TestODLChecklist runs what OpenDaylight's own tests are about, as far as it is
 // about the wire.
-func TestODLChecklist(t *testing.T) {
+func TestODLChecklist(t *testing.T) { //nolint:tparallel // rows share what they need, in turn
 	t.Parallel()
 	testODLRows(t, odlChecklist)
 }
@@ -167,7 +168,7 @@ var odlChecklist = []odlRow{
 		run: each(odlSchemes, func(t *testing.T, f *odlField, scheme string) {
 			c, them := f.dial(scheme, f.responder(scheme).port), f.requester(scheme)
 			for i := range 50 {
-				same(t, "a call", them.call("add", i, i), fmt.Sprint(2*i))
+				same(t, "a call", them.call("add", i, i), strconv.Itoa(2*i))
 				add(t, c, i)
 			}
 			for range 5 {
@@ -459,7 +460,7 @@ func odlBytes(t *testing.T, f *odlField) {
 			if err != nil {
 				t.Error(err)
 			}
-			defer s.Close()
+			t.Cleanup(func() { _ = s.Close() })
 		}
 		same(t, "our handshake", fmt.Sprintf("%q", server.read(t, len(ourGreeting)+len(c.want))), fmt.Sprintf("%q", ourGreeting+c.want))
 		_ = client.Close()
@@ -576,7 +577,7 @@ func odlSideBySide(t *testing.T, f *odlField) {
 	}
 	begun := time.Now()
 	for i := range 20 {
-		same(t, "the others", f.requester("zmq").call("add", i, i), fmt.Sprint(2*i))
+		same(t, "the others", f.requester("zmq").call("add", i, i), strconv.Itoa(2*i))
 	}
 	if took := time.Since(begun); took > 550*time.Millisecond {
 		t.Errorf("they took %v", took)

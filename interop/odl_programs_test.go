@@ -132,8 +132,8 @@ func testFragileZMQ(t *testing.T, port int) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var err error
-			for _, pause := range []time.Duration{20, 100, 500} { // each piece is to be read by itself
-				if err = talkZMQ(dialRaw(t, port), c.pieces, pause*time.Millisecond, c.want); err == nil {
+			for _, pause := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond} { // each piece is to be read by itself
+				if err = talkZMQ(dialRaw(t, port), c.pieces, pause, c.want); err == nil {
 					return
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,7 @@ import (
 )
 
 // TestODLSwitches runs what the profile switches.
-func TestODLSwitches(t *testing.T) {
+func TestODLSwitches(t *testing.T) { //nolint:tparallel // rows share what they need, in turn
 	t.Parallel()
 	testODLRows(t, odlSwitches)
 }
@@ -175,7 +176,7 @@ var odlSwitches = []odlRow{
 		name: "both acknowledgements",
 		fact: "Java's has a result of null, Python's neither result nor error",
 		here: "both are understood; ours is as Java's",
-		run:  odlAcknowledgements,
+		run:  func(t *testing.T, f *odlField) { odlAcknowledgements(t, f, "zmq") },
 	},
 	{
 		name: "last answers without metadata",
@@ -331,7 +332,7 @@ func odlOneWrite(t *testing.T, f *odlField) {
 	for caller := range callers {
 		wg.Go(func() {
 			for i := range calls {
-				want := strings.Repeat(fmt.Sprint(caller), 1+i*i*7) // up to 10 KiB
+				want := strings.Repeat(strconv.Itoa(caller), 1+i*i*7) // up to 10 KiB
 				if got, err := rpc.Call[string](t.Context(), c, "echo", want); err != nil || got != want {
 					t.Errorf("caller %d, call %d: %.20q, %v", caller, i, got, err)
 				}
