@@ -70,7 +70,9 @@ func (f *odlField) ours(scheme string, profile transport.Profile) int {
 	}
 	o := &transport.ListenOptions{}
 	o.Profile = profile
-	o.Heartbeat = 100 * time.Millisecond // which an OpenDaylight must not notice
+	if profile != "" {
+		o.Heartbeat = 100 * time.Millisecond // which an OpenDaylight must not notice
+	}
 	listenOn := scheme
 	if scheme == "ws" {
 		listenOn = "http" // whose port it is

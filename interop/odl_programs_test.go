@@ -86,8 +86,8 @@ func testResponder(t *testing.T, server, client *odl) {
 	same(t, "what it sent", strings.Join(sent[len(sent)-3:], "\n"), `{"jsonrpc":"2.0","id":1,"method":"echo","params":"x"}
 {"jsonrpc":"2.0","id":2,"method":"add","params":[1,2]}
 {"jsonrpc":"2.0","id":3,"method":"fail","params":"oh"}`)
-	has(t, "a call in vain", client.do("call", "method", "sleep", "args", []int{150}, "timeout", 0.05).Exception, "TimeoutError")
-	same(t, "the next call gets its answer", client.call("add", 1, 2), `"slept 150"`)
+	has(t, "a call in vain", client.do("call", "method", "sleep", "args", []int{400}, "timeout", 0.05).Exception, "TimeoutError")
+	same(t, "the next call gets its answer", client.call("add", 1, 2), `"slept 400"`)
 	same(t, "and so on", client.do("more").short(), `{"jsonrpc":"2.0","id":5,"result":3}`)
 
 	// The asynchronous extension, as its test had it.

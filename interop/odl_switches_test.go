@@ -55,6 +55,12 @@ var odlSwitches = []odlRow{
 		}),
 	},
 	{
+		name: "REQ, REP, PUB and SUB",
+		fact: "knows no other sockets, and of a READY no property but Socket-Type",
+		here: "no other can be dialed in the profile; READY has that property alone",
+		run:  odlSockets,
+	},
+	{
 		name: "publications without a topic",
 		fact: "a publication is an empty frame and the text; its SUB takes a topic for JSON, closes, and loses what comes until it is back",
 		here: "events leave so, to its SUB and to Python's, which demands two frames; a SUB of the profile takes theirs, and Python's with a topic",
