@@ -36,6 +36,14 @@ func TestODLPrograms(t *testing.T) {
 		t.Parallel()
 		testFragileZMQ(t, startODL(t, "odl_zmq.py", "rep").port)
 	})
+	t.Run("http bytes", func(t *testing.T) {
+		t.Parallel()
+		testHTTPBytes(t)
+	})
+	t.Run("ws frames", func(t *testing.T) {
+		t.Parallel()
+		testSocketFrames(t)
+	})
 	t.Run("zmq publications", func(t *testing.T) {
 		t.Parallel()
 		testProgramsPublish(t, "odl_zmq.py", "inocybe.py")
@@ -167,6 +175,88 @@ func talkZMQ(nc net.Conn, pieces []string, pause time.Duration, answer string) e
 		return fmt.Errorf("%q, %w, want it to close", got, err)
 	}
 	return nil
+}
+
+// testHTTPBytes is what the programs of HTTP say and take.
+func testHTTPBytes(t *testing.T) {
+	server := startODL(t, "odl_http.py", "server", "ann", "secret")
+	const body, login = `{"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]}`, "authorization: Basic YW5uOnNlY3JldA==\r\n"
+	response := func(body string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver: JSON-RPC 2.0 server\r\ncontent-length: %d\r\n\r\n%s", len(body), body)
+	}
+	post := func(head, body string) string {
+		return fmt.Sprintf("%scontent-length: %d\r\n\r\n%s", head, len(body), body)
+	}
+	const three = `{"jsonrpc":"2.0","id":1,"result":3}`
+	for _, c := range []struct{ name, in, want string }{
+		{
+			"any method, path and type, and a connection that is to be closed and is not",
+			post("PUT /x HTTP/1.1\r\ncontent-type: text/plain\r\nConnection: close\r\n"+login, body) + post("POST / HTTP/1.1\r\n", body), response(three) + response(three),
+		},
+		{"two responses to a batch", post("POST / HTTP/1.1\r\n"+login, "["+body+","+body+"]"), response(three) + response(three)},
+		{"a GET", "GET / HTTP/1.1\r\n" + login + "\r\n", response(notExpected("PARSE_ERROR"))},
+		{"a wrong password", post("POST / HTTP/1.1\r\n", body), "HTTP/1.1 401 Unauthorized\r\ncontent-type: text/plain\r\nserver: JSON-RPC 2.0 server\r\ncontent-length: 12\r\n\r\nUnauthorized"},
+		{"too long", "POST / HTTP/1.1\r\n" + login + "content-length: 262145\r\n\r\n", "HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\n\r\n"},
+	} {
+		nc := dialRaw(t, server.port)
+		if _, err := io.WriteString(nc, c.in); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readUntil(nc, len(c.want))
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %v: %q, want %q", c.name, err, got, c.want)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client := startODL(t, "odl_http.py", "client", l.Addr().(*net.TCPAddr).Port, "ann", "secret")
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		want := post("POST / HTTP/1.1\r\ncontent-type: application/json\r\naccept: application/json\r\nuser-agent: JSON-RPC 2.0 client\r\nconnection: keep-alive\r\n"+login, body)
+		answer := `"as expected"`
+		if got, err := readUntil(nc, len(want)); err != nil || string(got) != want {
+			answer = fmt.Sprintf("%v: %q", err, got)
+		}
+		_, _ = io.WriteString(nc, response(answer))
+	}()
+	same(t, "its request", client.ask(body), `"as expected"`)
+}
+
+// testSocketFrames is what the program of WebSocket takes.
+func testSocketFrames(t *testing.T) {
+	server := startODL(t, "odl_ws.py", "rep")
+	nc := dialRaw(t, server.port)
+	_, err := io.WriteString(nc, "GET /any HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nhost: x\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text, zero = `{"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]}`, "\x00\x00\x00\x00" // no mask
+	for _, frame := range []string{
+		"\x82" + "\xb6" + zero + text, // bytes
+		"\x80" + "\xb6" + zero + text, // what continues another
+		"\x81" + "\xb6" + zero + text,
+	} {
+		if _, err := io.WriteString(nc, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" +
+		"\x81\x23" + `{"jsonrpc":"2.0","id":1,"result":3}`
+	got, err := readUntil(nc, len(want))
+	if err != nil || string(got) != want {
+		t.Errorf("%v: %q, want %q", err, got, want)
+	}
+	_, _ = io.WriteString(nc, "\x81\xff\x00\x00\x00\x00\x00\x01\x00\x01"+zero) // 64 KiB and one
+	if more, err := io.ReadAll(nc); len(more) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%q, %v, want it to close", more, err)
+	}
 }
 
 // testProgramsPublish has a publisher of each program send to a subscriber of each.
