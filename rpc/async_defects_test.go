@@ -19,9 +19,18 @@ import (
 // The first implementation of the async extension had twelve defects. Each has
 // a test here that keeps it from coming back; docs/async.md lists them.
 
+// inOldBubbles runs f as inBubbles does, and with OpenDaylight at the other end.
+func inOldBubbles(t *testing.T, f func(t *testing.T, w wire)) {
+	t.Helper()
+	inBubbles(t, f)
+	t.Run(odlPipe.name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, odlPipe) })
+	})
+}
+
 // TestD1_DrivenWithoutGet: a call is asked after although nobody waits in Get.
 func TestD1_DrivenWithoutGet(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		s := onStage(t, w, true, nil)
 		done := make(chan int, 1)
 		heard := rpc.Detach[int](t.Context(), s.client(nil), "Task", []int{3000}, nil).OnDone(func(n int, err error) {
@@ -40,7 +49,7 @@ func TestD1_DrivenWithoutGet(t *testing.T) {
 // an impatient caller waiting.
 func TestD2_PollsAreSpaced(t *testing.T) {
 	for _, ack := range []string{ackNow, ackJava} {
-		inBubbles(t, func(t *testing.T, w wire) {
+		inOldBubbles(t, func(t *testing.T, w wire) {
 			c, p := talker(t, w, true)
 			f := rpc.Detach[int](t.Context(), c, "m", []int{1}, &rpc.DetachOptions{Handle: handleU})
 			p.hear()
@@ -67,7 +76,7 @@ func TestD2_PollsAreSpaced(t *testing.T) {
 			}
 		})
 	}
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		onStage(t, w, true, nil).play(script{
 			`a> {"jsonrpc":"2.0","id":1,"method":"Task","params":[1000],"metadata":{"async":"U"}}`, `a< 50ms 1~U`,
 			`a> {"jsonrpc":"2.0","id":2,"method":"Task","metadata":{"async":"U"}}`, `a< 250ms 2~U`,
@@ -79,7 +88,7 @@ func TestD2_PollsAreSpaced(t *testing.T) {
 // TestD3_OnePollAtATime: many who wait do not ask more often, and a poll that
 // comes too late gets the result again and executes nothing.
 func TestD3_OnePollAtATime(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		c, p := talker(t, w, true)
 		f := rpc.Detach[int](t.Context(), c, "m", []int{1}, &rpc.DetachOptions{Handle: handleU})
 		results := make(chan int, 10)
@@ -101,7 +110,7 @@ func TestD3_OnePollAtATime(t *testing.T) {
 		}
 		isSilent(p, time.Minute)
 	})
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		onStage(t, w, true, nil).play(script{
 			`a> {"jsonrpc":"2.0","id":1,"method":"Task","params":[100],"metadata":{"async":"U"}}`, `a< 50ms 1~U`,
 			`a> {"jsonrpc":"2.0","id":2,"method":"Task","metadata":{"async":"U"}}`,
@@ -114,7 +123,7 @@ func TestD3_OnePollAtATime(t *testing.T) {
 // TestD4_PollNeverExecutes: to ask after a handle that is not known, or not any
 // more, makes no call.
 func TestD4_PollNeverExecutes(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		onStage(t, w, true, nil).play(script{
 			`a> {"jsonrpc":"2.0","id":1,"method":"rpc.async.get","params":["U"]}`, `a< 0s 1!-32050 epoch`, `ran`,
 			`a> {"jsonrpc":"2.0","id":2,"method":"Task","params":[0],"metadata":{"async":"U"}}`, `a< 0s 2=0`, `ran Task0`, `wait 5m`,
@@ -150,13 +159,13 @@ func converse(t *testing.T, w wire, want string, talk ...string) {
 // TestD5_ResultWithMetadataIsFinal: a result counts, whatever comes with it; and
 // a server sends nothing with it.
 func TestD5_ResultWithMetadataIsFinal(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		for _, metadata := range []string{`{"async":"U"}`, `{"async":"U","state":"done"}`, `{"async":true}`, `{"other":1}`, `{}`} {
 			converse(t, w, "7", lineFirst, `{"jsonrpc":"2.0","id":%d,"result":7,"metadata":`+metadata+`}`)
 		}
 		converse(t, w, "7", lineFirst, ackJava, lineFirst, `{"jsonrpc":"2.0","id":%d,"result":7,"metadata":{"async":"U"}}`)
 	})
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		s := onStage(t, w, true, nil)
 		p := s.peer("a")
 		p.say(spelled.Replace(`{"jsonrpc":"2.0","id":1,"method":"Task","params":[1],"metadata":{"async":"U"}}`))
@@ -169,7 +178,7 @@ func TestD5_ResultWithMetadataIsFinal(t *testing.T) {
 // TestD6_NullIsNotPending: that a result is null does not make a client come
 // back for ever.
 func TestD6_NullIsNotPending(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		null := `{"jsonrpc":"2.0","id":%d,"result":null}`
 		echoed := func(metadata string) string { return strings.TrimSuffix(null, "}") + `,"metadata":` + metadata + "}" }
 		converse(t, w, "null", lineFirst, null)
@@ -186,7 +195,7 @@ func TestD6_NullIsNotPending(t *testing.T) {
 // is told.
 func TestD7_CancelReachesTheServer(t *testing.T) {
 	for _, lockstep := range []bool{false, true} {
-		inBubbles(t, func(t *testing.T, w wire) {
+		inOldBubbles(t, func(t *testing.T, w wire) {
 			s := onStage(t, w, lockstep, nil)
 			f := rpc.Detach[int](t.Context(), s.client(nil), "Task", []int{60_000}, nil)
 			time.Sleep(time.Second)
@@ -205,7 +214,7 @@ func TestD7_CancelReachesTheServer(t *testing.T) {
 			}
 		})
 	}
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		c, p := talker(t, w, false)
 		f := rpc.Detach[int](t.Context(), c, "m", []int{1}, &rpc.DetachOptions{Handle: handleU})
 		p.hear()
@@ -225,7 +234,7 @@ func TestD7_CancelReachesTheServer(t *testing.T) {
 // TestD8_OneDeadline: ctx bounds the call, once, and ends all polling; the
 // patience of who waits ends only the wait.
 func TestD8_OneDeadline(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		s := onStage(t, w, true, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
@@ -251,7 +260,7 @@ func TestD8_OneDeadline(t *testing.T) {
 			t.Errorf("executed (-want +got):\n%s", diff)
 		}
 	})
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		c, p := talker(t, w, true)
 		ctx, cancel := context.WithCancel(t.Context())
 		f := rpc.Detach[int](ctx, c, "m", []int{1}, &rpc.DetachOptions{Handle: handleU})
@@ -270,7 +279,7 @@ func TestD8_OneDeadline(t *testing.T) {
 // TestD9_AckIsAResponse: an acknowledgement has a result, as a response must; and
 // a client understands one that has none, and does not answer it.
 func TestD9_AckIsAResponse(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		s := onStage(t, w, true, nil)
 		p := s.peer("a")
 		p.say(spelled.Replace(`{"jsonrpc":"2.0","id":1,"method":"Task","params":[100],"metadata":{"async":"U"}}`))
@@ -279,7 +288,7 @@ func TestD9_AckIsAResponse(t *testing.T) {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 	})
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		converse(t, w, "7", lineFirst, ackBare, lineFirst, ackBare, lineFirst, lineFinal)
 		// Who waits for no acknowledgement is sent an error, as ever.
 		c, p := talker(t, w, false)
@@ -296,7 +305,7 @@ func TestD9_AckIsAResponse(t *testing.T) {
 // TestD10_ResultOutlivesItsAnswer: an answer that is lost on the way can be had
 // again.
 func TestD10_ResultOutlivesItsAnswer(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		onStage(t, w, true, nil).play(script{
 			`a/1> {"jsonrpc":"2.0","id":1,"method":"Task","params":[100],"metadata":{"async":"U"}}`, `a/1< 50ms 1~U`,
 			`a/1> {"jsonrpc":"2.0","id":2,"method":"rpc.async.get","params":["U",1000]}`, `a/1< 100ms 2=100`, `a/1!`,
@@ -310,7 +319,7 @@ func TestD10_ResultOutlivesItsAnswer(t *testing.T) {
 // TestD11_HandlesHaveOwners: to know a handle does not suffice to get a result,
 // or to end a call.
 func TestD11_HandlesHaveOwners(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		onStage(t, w, true, nil).play(script{
 			`ann> {"jsonrpc":"2.0","id":1,"method":"Task","params":[300],"metadata":{"async":"U"}}`, `ann< 50ms 1~U`,
 			`bob> {"jsonrpc":"2.0","id":1,"method":"rpc.async.get","params":["U"]}`, `bob< 50ms 1!-32050 epoch`,
@@ -326,7 +335,7 @@ func TestD11_HandlesHaveOwners(t *testing.T) {
 // TestD12_PollsHoldNoWorker: with every worker busy and the queue full, those who
 // come back are served, and hold up nothing.
 func TestD12_PollsHoldNoWorker(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		q := queue.New(&queue.Options{Workers: 1, Depth: 1})
 		s := onStage(t, w, true, &rpc.ServerOptions{Queue: q})
 		defer func() {
@@ -362,7 +371,7 @@ func TestD12_PollsHoldNoWorker(t *testing.T) {
 // TestAsyncWaitsAreBounded: those who wait count as requests in flight, and go
 // with their connection.
 func TestAsyncWaitsAreBounded(t *testing.T) {
-	inBubbles(t, func(t *testing.T, w wire) {
+	inOldBubbles(t, func(t *testing.T, w wire) {
 		s := onStage(t, w, true, &rpc.ServerOptions{Limits: rpc.Limits{InFlight: 2}})
 		s.play(script{
 			`a/1> {"jsonrpc":"2.0","id":1,"method":"Task","params":[1000],"metadata":{"async":"U"}}`, `a/1< 50ms 1~U`,

@@ -46,7 +46,9 @@ func newConn(nc net.Conn, o *transport.Options) conn {
 func (c *conn) agree(v version, beat, peerBeat time.Duration) {
 	c.v, c.frames.version, c.frames.limits = v, v, c.info.Limits
 	c.info.Version, c.info.Beat, c.info.PeerBeat = v.String(), beat, peerBeat
-	c.stream.StartHeartbeat(beat, peerBeat, []byte("\n"))
+	if beat > 0 || peerBeat > 0 {
+		c.stream.StartHeartbeat(beat, peerBeat, eol)
+	}
 }
 
 // Recv returns the next message.

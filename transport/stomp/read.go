@@ -3,6 +3,7 @@ package stomp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,11 @@ type frameReader struct {
 	stream  *transport.Stream
 	limits  transport.Limits
 	version version
-	opening bool // a client's first frame is still to come
+	begins  []string // the commands that the first frame may have; nil for later ones
+	// lenient keeps unknown commands, and escapes that are none, as they are, and takes
+	// bodies of all frames.
+	lenient bool
+	escaped bool // CONNECTED is escaped, too
 
 	// frame is the one being read; its header is used again for the next. Of a
 	// SEND or MESSAGE it has what is the protocol's own, carried all else.
@@ -63,11 +68,8 @@ func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
 // next returns the next frame. It is valid until the call after, but its Body
 // and strings are the caller's to keep.
 func (r *frameReader) next() (*frame.Frame, error) {
-	if !r.inBody {
-		if err := r.readHead(); err != nil {
-			return nil, err
-		}
-		r.inBody, r.body, r.parcel = true, nil, nil
+	if err := r.readHead(); err != nil {
+		return nil, err
 	}
 	if err := r.readBody(); err != nil {
 		return nil, err
@@ -78,8 +80,12 @@ func (r *frameReader) next() (*frame.Frame, error) {
 	return &r.frame, nil
 }
 
-// readHead reads the command and the header lines.
+// readHead reads the command and the header lines, unless the frame whose body is next
+// has them.
 func (r *frameReader) readHead() error {
+	if r.inBody {
+		return nil
+	}
 	r.clear()
 	for {
 		buf := r.skipEOLs()
@@ -93,6 +99,9 @@ func (r *frameReader) readHead() error {
 			err := r.parseHead(buf[:n])
 			r.stream.Reader.Discard(n)
 			r.scanned = 0
+			if err == nil {
+				r.inBody, r.body, r.parcel = true, nil, nil
+			}
 			return err
 		}
 		if len(buf) > r.limits.HeaderBytes {
@@ -183,16 +192,20 @@ func (r *frameReader) clear() {
 func (r *frameReader) parseHead(head []byte) error {
 	line, rest, _ := bytes.Cut(head, eol)
 	command, err := commandOf(bytes.TrimSuffix(line, cr))
-	if err != nil {
+	if err != nil && (!r.lenient || r.begins != nil) {
 		return err
 	}
-	if r.opening && command != frame.CONNECT && command != frame.STOMP {
+	if err != nil {
+		command = string(bytes.TrimSuffix(line, cr))
+	}
+	if r.begins != nil && !slices.Contains(r.begins, command) {
 		return malformed("expected CONNECT, got %s", command)
 	}
 	f := &r.frame
 	f.Command = command
-	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
-	var text string                                                                           // head from the first line on that is new
+	// These are never escaped.
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped
+	var text string // head from the first line on that is new
 	for i := 0; ; i++ {
 		known := i < min(len(r.lines), r.limits.Headers) && !plain
 		if known && r.lines[i].begins(rest) {
@@ -253,7 +266,10 @@ func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error)
 		return h, err
 	}
 	if h.value, err = v.unescape(value); err != nil {
-		return h, err
+		if !r.lenient {
+			return h, err
+		}
+		h.value = value
 	}
 	h.meaning = knownHeader(h.name)
 	return h, nil
@@ -280,6 +296,11 @@ func (r *frameReader) bodyLength() (int, error) {
 func (r *frameReader) bodyLimit() int {
 	switch r.frame.Command {
 	case frame.SEND, frame.MESSAGE, frame.ERROR:
+		return r.limits.Message
+	case frame.CONNECT, frame.STOMP:
+		return 0
+	}
+	if r.lenient {
 		return r.limits.Message
 	}
 	return 0

@@ -18,12 +18,14 @@ const (
 	fuzzNull   = 1 << iota // tolerate null params
 	fuzzScalar             // accept scalar params
 	fuzzTiny               // limits that short inputs reach
+	fuzzTwo                // accept other spellings of the version
 )
 
 func fuzzLimits(flags byte) envelope.Limits {
 	l := envelope.Limits{
 		Depth: envelope.DefaultDepth, Batch: envelope.DefaultBatch, ID: envelope.DefaultID,
 		NullParams: flags&fuzzNull != 0, ScalarParams: flags&fuzzScalar != 0,
+		Version2: flags&fuzzTwo != 0,
 	}
 	if flags&fuzzTiny != 0 {
 		l.Depth, l.Batch, l.ID = 4, 3, 8
@@ -37,6 +39,7 @@ func FuzzScan(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add([]byte(seed), byte(0))
 		f.Add([]byte(seed), byte(fuzzTiny|fuzzScalar))
+		f.Add([]byte(seed), byte(fuzzTwo|fuzzNull|fuzzScalar))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, flags byte) {
 		limits := fuzzLimits(flags)

@@ -125,7 +125,8 @@ func oracleMessage(raw jsontext.Value, l envelope.Limits) view {
 	}
 	version := one("jsonrpc")
 	if text, _ := unquote(version); version.Kind() != '"' || text != "2.0" {
-		bad = true
+		v := string(version)
+		bad = bad || !l.Version2 || v != `"2"` && v != `2` && v != `2.0`
 	}
 	id := oracleID(one("id"), l.ID)
 	bad = bad || len(values["id"]) > 0 && id == ""

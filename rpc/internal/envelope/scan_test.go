@@ -132,6 +132,7 @@ func TestBatchRowsMembers(t *testing.T) {
 	const badParams = `member "params" must be an array or an object`
 	scalars := &envelope.Limits{ScalarParams: true}
 	nulls := &envelope.Limits{NullParams: true}
+	twos := &envelope.Limits{Version2: true}
 	runScan(t, []scanCase{
 		{name: "batch row 16: scalar params, strict", body: `{"jsonrpc":"2.0","id":1,"method":"a","params":7}`, want: []view{invalid("1", badParams)}},
 		{name: "batch row 16: scalar params, tolerant", body: `{"jsonrpc":"2.0","id":1,"method":"a","params":7}`, limits: scalars, want: []view{request("1", "a", "7")}},
@@ -154,6 +155,12 @@ func TestBatchRowsMembers(t *testing.T) {
 		{name: "batch row 22: version missing", body: `{"id":1,"method":"a"}`, want: []view{invalid("1", `member "jsonrpc" is missing`)}},
 		{name: "batch row 22: version 1.0", body: `{"jsonrpc":"1.0","id":1,"method":"a"}`, want: []view{invalid("1", badVersion)}},
 		{name: "batch row 22: version is a number", body: `{"jsonrpc":2.0,"id":1,"method":"a"}`, want: []view{invalid("1", badVersion)}},
+		{name: "batch row 22: version is a number, tolerant", body: `{"jsonrpc":2.0,"id":1,"method":"a"}`, limits: twos, want: []view{request("1", "a", "")}},
+		{name: "batch row 22: version is a whole number, tolerant", body: `{"jsonrpc":2,"method":"a"}`, limits: twos, want: []view{notification("a", "")}},
+		{name: "batch row 22: version is shorter, tolerant", body: `{"jsonrpc":"2","id":1,"result":0}`, limits: twos, want: []view{result("1", "0")}},
+		{name: "batch row 22: version is as ever, tolerant", body: `{"jsonrpc":"2.0","id":1,"method":"a"}`, limits: twos, want: []view{request("1", "a", "")}},
+		{name: "batch row 22: another version, tolerant", body: `{"jsonrpc":2.00,"id":1,"method":"a"}`, limits: twos, want: []view{invalid("1", badVersion)}},
+		{name: "batch row 22: version 1.0, tolerant", body: `{"jsonrpc":"1.0","id":1,"method":"a"}`, limits: twos, want: []view{invalid("1", badVersion)}},
 		{name: "batch row 23: method and result", body: `{"jsonrpc":"2.0","id":1,"method":"a","result":1}`, want: []view{invalid("1", `member "method" stands beside "result" or "error"`)}},
 		{name: "batch row 23: method and error", body: `{"jsonrpc":"2.0","id":1,"error":{},"method":"a"}`, want: []view{invalid("1", `member "method" stands beside "result" or "error"`)}},
 		{name: "batch row 24: response with an id nobody asked with", body: `{"jsonrpc":"2.0","id":"?","result":0}`, want: []view{result(`"?"`, "0")}},
