@@ -59,6 +59,14 @@ func allHubPeers() []hubPeer {
 			how: "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged",
 		},
 		{
+			name: "floor", module: here, server: "floor", wire: floorWire{stompWire{auto: true}},
+			how: "no broker: bytes passed on as they come, the least that any server could do; nothing is acknowledged",
+		},
+		{
+			name: "floor-acks", module: here, server: "floor", wire: floorWire{},
+			how: "the same; consumers acknowledge, and it is thrown away",
+		},
+		{
 			name: "RabbitMQ", module: "3.10", wire: stompWire{user: rabbitUser()},
 			how: "its plug-in for STOMP; its own process, in Erlang",
 		},

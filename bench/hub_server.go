@@ -35,6 +35,7 @@ func hubStarts() map[string]hubStart {
 	return map[string]hubStart{
 		"go-stomp": startGoStomp,
 		"nats":     startNATS,
+		"floor":    startFloor,
 
 		"polyport-stomp":       startPolyport("stomp", nil),
 		"polyport-amqp":        startPolyport("amqp", nil),
