@@ -106,7 +106,7 @@ func (r *request) attach(h *handles.Handle, v handles.Verdict, ask asyncAsk) {
 // acked reports whether the answer has to make room for others, so that it must
 // not be late.
 func (r *request) acked(ask asyncAsk) bool {
-	return ask.push || r.batch != nil || r.session.conn.Info().Lockstep
+	return ask.push || r.batch != nil || r.session.takesTurns()
 }
 
 // await answers with the result of a call when it is there, or after some time
@@ -122,7 +122,7 @@ func (r *request) await(h *handles.Handle, ask asyncAsk, hold time.Duration) {
 // fail answers with an error.
 func (r *request) fail(e *Error) {
 	r.reply(func(dst []byte) []byte {
-		return envelope.AppendError(dst, r.msg.ID, int(e.Code), e.Message, validData(e.Data))
+		return r.session.appendError(dst, r.msg.ID, e)
 	})
 }
 

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/polyport/polyport/queue"
 )
@@ -80,7 +79,10 @@ func (c *Client) sendAll(ctx context.Context, x *Invocation, b *Batch) error {
 			ws = append(ws, &waiters[i])
 		}
 	}
-	failure := c.doAll(ctx, x, items, ws)
+	failure := c.s.maySend(items)
+	if failure == nil {
+		failure = c.doAll(ctx, x, items, ws)
+	}
 	for i, w := range ws {
 		if failure != nil {
 			w.answer = answer{err: failure.Err, outcome: failure.Outcome}
@@ -177,7 +179,7 @@ func (c *Client) appendBatch(dst []byte, items []item, ws []*waiter, metadata []
 		dst = append(dst, "[,"[min(n, 1)])
 		var id []byte
 		if it.call != nil {
-			id = strconv.AppendUint(digits[:0], ws[0].id, 10)
+			id = c.s.calls.appendID(digits[:0], ws[0].id)
 			ws = ws[1:]
 		}
 		var err error

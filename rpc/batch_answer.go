@@ -70,7 +70,7 @@ func requests(msgs []envelope.Message) (n int) {
 // put fills the next slot with an error.
 func (b *batchAnswer) put(id []byte, e *Error) {
 	out := newOutgoing()
-	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+	out.msg.Body = b.session.appendError(out.msg.Body, id, e)
 	b.slots = append(b.slots, out)
 }
 
@@ -160,7 +160,7 @@ func (b *batchAnswer) scatter(jobs []queue.Job) {
 			r.done(nil)
 			continue
 		}
-		r.done(refused(r.msg.ID, err))
+		r.done(b.session.refused(r.msg.ID, err))
 	}
 }
 
@@ -170,13 +170,13 @@ func (b *batchAnswer) refuse(r *request, err error) {
 		b.session.drop(r.msg.Method, err)
 		return
 	}
-	b.slots[r.slot] = refused(r.msg.ID, err)
+	b.slots[r.slot] = b.session.refused(r.msg.ID, err)
 }
 
 // refused is the answer to a request of which nothing was executed.
-func refused(id []byte, err error) *outgoing {
-	out, e := newOutgoing(), refusal(err)
-	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+func (s *session) refused(id []byte, err error) *outgoing {
+	out := newOutgoing()
+	out.msg.Body = s.appendError(out.msg.Body, id, refusal(err))
 	return out
 }
 
@@ -208,6 +208,10 @@ func (b *batchAnswer) finish() {
 			outcome = transport.Released
 		}
 		s.silent(b.message, outcome, b.n)
+		return
+	}
+	if len(b.slots) == 1 && s.habits().bareOne {
+		s.answer(b.message, b.slots[0], b.n)
 		return
 	}
 	all := newOutgoing()

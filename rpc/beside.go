@@ -28,7 +28,7 @@ const (
 // beside appends what is to travel beside a call.
 func (c *Client) beside(ctx context.Context, dst []transport.Header, x *Invocation) []transport.Header {
 	if c.s.plain {
-		return dst
+		return c.s.passing(dst, x)
 	}
 	if d, ok := ctx.Deadline(); ok {
 		ms := time.Until(d).Milliseconds()
@@ -55,7 +55,7 @@ func (c *Client) accompany(ctx context.Context, out *outgoing, x *Invocation, ma
 	case len(beside) == 0:
 	case c.s.conn.Info().Headers && !c.gathers():
 		out.msg.Headers = beside
-	case mayMetadata:
+	case mayMetadata && !c.s.plain:
 		return appendMetadata(nil, beside)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/polyport/polyport/rpc/internal/envelope"
@@ -76,6 +77,9 @@ type calls struct {
 	epoch   uint64 // how often the connection was lost
 	lost    error  // why, the last time
 	closed  error  // why no more calls can be made
+	names   *names // of calls that have UUIDs for ids; nil where they have numbers
+	inTurn  bool   // one waits at a time
+	owed    int    // messages before it that may be answered without an id, too
 	passive bool   // whoever waits for the last answer could not have received it
 }
 
@@ -181,6 +185,9 @@ func (c *calls) abandon(w *waiter) bool {
 func (c *calls) forget(w *waiter) {
 	delete(c.waiting, w.id)
 	c.unwatch(w)
+	if w.sent && c.inTurn {
+		c.owed++
+	}
 	if w.group != nil {
 		c.left(w.group)
 	}
@@ -228,7 +235,7 @@ func (c *calls) lose(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
-	c.lost = err
+	c.lost, c.owed = err, 0
 	for _, w := range c.waiting {
 		if w.sent {
 			c.settle(w, answer{err: err, outcome: Unknown})
@@ -270,9 +277,10 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 	if msg.Reason != "" {
 		a = answer{err: fmt.Errorf("%w: %s", ErrBadAnswer, msg.Reason), outcome: Unknown}
 	}
-	if id, ok := number(msg.ID); ok {
+	if id, ok := c.number(msg.ID); ok {
 		if w := c.waiting[id]; w != nil {
 			g := w.group
+			c.owed = 0
 			w.talk.hear(msg.Metadata)
 			c.settle(w, a)
 			return g
@@ -282,6 +290,10 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 			return g
 		}
 		if w := s.refusesMetadata(msg.Error); w != nil {
+			c.settle(w, a)
+			return nil
+		}
+		if w := c.only(); w != nil {
 			c.settle(w, a)
 			return nil
 		}
@@ -338,6 +350,22 @@ func (s *session) answeredBatch(m *transport.Message, msgs []envelope.Message) {
 	if g != nil {
 		s.calls.settleGroup(g, answer{err: ErrNoAnswer, outcome: Unknown})
 	}
+}
+
+// number reads an id of a call of this end.
+func (c *calls) number(id []byte) (n uint64, ok bool) {
+	if c.names != nil {
+		return c.names.number(id)
+	}
+	return number(id)
+}
+
+// appendID appends the id of a call.
+func (c *calls) appendID(dst []byte, n uint64) []byte {
+	if c.names != nil {
+		return append(append(append(dst, '"'), c.names.of(n).String()...), '"')
+	}
+	return strconv.AppendUint(dst, n, 10)
 }
 
 // number reads an id that this end may have given.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"strconv"
 	"sync"
 
 	"github.com/polyport/polyport/queue"
@@ -107,13 +106,16 @@ func Dial(ctx context.Context, rawURL string, o *ClientOptions) (*Client, error)
 	if err != nil {
 		return nil, err
 	}
-	return NewClient(conn, o), nil
+	return newClient(conn, o, hostOf(rawURL)), nil
 }
 
 // NewClient returns a Client over conn, which it owns. If conn is in lock-step, the
 // first call that ends without its answer, as by its ctx, is the end of the client:
 // only [Dial] knows where to get another connection.
-func NewClient(conn transport.Conn, o *ClientOptions) *Client {
+func NewClient(conn transport.Conn, o *ClientOptions) *Client { return newClient(conn, o, "") }
+
+// newClient is NewClient over a connection to a host that was dialed by that name.
+func newClient(conn transport.Conn, o *ClientOptions, host string) *Client {
 	if o == nil {
 		o = new(ClientOptions)
 	}
@@ -125,10 +127,11 @@ func NewClient(conn transport.Conn, o *ClientOptions) *Client {
 		owner.queue = q
 	}
 	inFlight := or(o.Limits.InFlight, 1024)
+	habits := habitsOf(conn.Info().Profile)
 	c := &Client{owner: owner, durable: o.Durable, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
-		inFlight: inFlight, outgoing: or(o.InFlight, 1024), log: orDiscard(o.Logger), owned: true,
-		plain: o.Plain, interceptors: o.Interceptors,
+		inFlight: inFlight, outgoing: habits.window(conn, or(o.InFlight, 1024)), log: orDiscard(o.Logger), owned: true,
+		plain: o.Plain, interceptors: o.Interceptors, habits: habits, host: host,
 	})}
 	if o.AutoBatch > 1 {
 		c.s.gather = &gather{c: c, most: min(o.AutoBatch, maxBatch)}
@@ -275,7 +278,7 @@ func (c *Client) begin(ctx context.Context, out *outgoing, w *waiter, x *Invocat
 	}
 	out.msg.CorrelationID = transport.NumberID(w.id) // for an answer that cannot name the id
 	var digits [20]byte
-	out.msg.Body, err = c.appendRequest(out.msg.Body, strconv.AppendUint(digits[:0], w.id, 10), method, params, metadata)
+	out.msg.Body, err = c.appendRequest(out.msg.Body, c.s.calls.appendID(digits[:0], w.id), method, params, metadata)
 	if err != nil {
 		c.s.calls.abandon(w)
 	}
@@ -310,7 +313,7 @@ func (c *Client) appendRequest(dst, id []byte, method string, params any, metada
 	switch {
 	case err != nil:
 		return dst, err
-	case len(dst) == at || dst[at] != '[' && dst[at] != '{':
+	case len(dst) == at || dst[at] != '[' && dst[at] != '{' && (!c.s.bareParams() || dst[at] == 'n'):
 		return dst, ErrParams
 	}
 	return envelope.AppendTail(envelope.AppendMetadata(dst, metadata)), nil
@@ -363,7 +366,7 @@ func (c *Client) decode(a answer, method string, result any) error {
 	case a.err != nil:
 		return &CallError{Method: method, Outcome: a.outcome, Err: a.err}
 	case a.fault != nil:
-		return decodeError(c.s.codec, a.fault)
+		return c.s.habits().understand(decodeError(c.s.codec, a.fault))
 	case result == nil:
 		return nil
 	}
@@ -403,6 +406,9 @@ func (c *Client) notify(ctx context.Context, x *Invocation, method string, param
 	if ctx.Err() != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: context.Cause(ctx)}
 	}
+	if err := c.s.mayNotify(); err != nil {
+		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
 	if c.view != nil && c.view.over() {
 		return &CallError{Method: method, Outcome: NotSent, Err: closedUser()}
 	}
@@ -412,6 +418,18 @@ func (c *Client) notify(ctx context.Context, x *Invocation, method string, param
 	var err error
 	if out.msg.Body, err = c.appendRequest(out.msg.Body, nil, method, params, metadata); err != nil {
 		return &CallError{Method: method, Outcome: NotSent, Err: err}
+	}
+	return c.sendNotification(ctx, out, method)
+}
+
+// sendNotification sends one, in its turn where calls take turns.
+func (c *Client) sendNotification(ctx context.Context, out *outgoing, method string) error {
+	if c.s.calls.inTurn && c.s.lockstep == nil {
+		if err := c.reserve(ctx, 1); err != nil {
+			return &CallError{Method: method, Outcome: NotSent, Err: err}
+		}
+		defer c.release(1)
+		c.s.calls.owe()
 	}
 	if err := c.s.conn.Send(ctx, &out.msg); err != nil {
 		return c.s.failed(method, err)

@@ -101,6 +101,7 @@ func (c *Client) newDetached(method string, params any, o *DetachOptions) (*deta
 		}
 		d.params = json.RawMessage(raw)
 	}
+	d.plain = c.s.habits().noHandles
 	d.metadata = fmt.Appendf(nil, `{"async":%q}`, d.handle)
 	return d, nil
 }

@@ -95,7 +95,7 @@ func serveSubscribe(r *request, p subscribeParams) (subscribed, error) {
 		return subscribed{}, invalidParams(`"filter" is missing`)
 	}
 	if p.Filter != "" {
-		if err := CheckFilter(p.Filter); err != nil {
+		if err := checkWords(p.Filter); err != nil {
 			return subscribed{}, invalidParams(err.Error())
 		}
 	}

@@ -15,7 +15,8 @@ import (
 // each event is offered to all subscriptions.
 type feed struct {
 	s    *session
-	wire transport.Subscriber
+	wire transport.Subscriber // nil if there is nobody to ask
+	at   string               // the one destination of all events, if they have one
 	// remade says by its method when there is a connection again; nil if none is
 	// ever made anew.
 	remade transport.ReplyAddresser
@@ -44,6 +45,7 @@ func (s *session) onlyHear(conn transport.Conn) {
 	}
 	s.feed = &feed{s: s, wire: wire, shares: make(map[string]*share)}
 	s.feed.remade, _ = transport.As[transport.ReplyAddresser](conn)
+	s.heard = s.feed
 	s.conn = hearing{conn}
 	s.back = s.conn
 }
@@ -65,7 +67,7 @@ func (h hearing) Send(context.Context, *transport.Message) error {
 
 // subscribe asks for what s is to hear, and returns s.
 func (f *feed) subscribe(ctx context.Context, s *Subscription) (*Subscription, error) {
-	share, err := f.join(ctx, literalPrefix(s.filter))
+	share, err := f.join(ctx, f.prefix(s.filter))
 	if err != nil {
 		s.end(false)
 		return nil, f.s.failed(subscribeMethod, err)
@@ -78,6 +80,17 @@ func (f *feed) subscribe(ctx context.Context, s *Subscription) (*Subscription, e
 		f.leave(share)
 	}
 	return s, nil
+}
+
+// prefix is what the wire is asked for.
+func (f *feed) prefix(filter string) string {
+	switch {
+	case f.at != "":
+		return f.at
+	case f.s.own.unnamedTopics:
+		return ""
+	}
+	return literalPrefix(filter)
 }
 
 // join returns the share of a prefix, which it asks the wire for if there is none.
@@ -107,7 +120,9 @@ func (f *feed) join(ctx context.Context, prefix string) (*share, error) {
 
 // make asks the wire for a share. One that was refused is forgotten.
 func (f *feed) make(ctx context.Context, sh *share) error {
-	sh.id, sh.err = f.wire.Subscribe(ctx, transport.Subscription{Destination: sh.prefix})
+	if f.wire != nil {
+		sh.id, sh.err = f.wire.Subscribe(ctx, transport.Subscription{Destination: sh.prefix})
+	}
 	if sh.err != nil {
 		f.mu.Lock()
 		delete(f.shares, sh.prefix)
@@ -126,7 +141,7 @@ func (f *feed) leave(sh *share) {
 		delete(f.shares, sh.prefix)
 	}
 	f.mu.Unlock()
-	if last {
+	if last && f.wire != nil {
 		_ = f.wire.Unsubscribe(f.s.ctx, sh.id) // or the connection ends
 	}
 }
@@ -134,28 +149,47 @@ func (f *feed) leave(sh *share) {
 // hear offers an event to all who may have subscribed to it. A message that is
 // none is counted, and told of when their number has doubled.
 func (f *feed) hear(m *transport.Message, msgs []envelope.Message, bad bool) {
-	if bad || msgs[0].Kind != envelope.Notification || string(msgs[0].Method) != m.Subject {
-		f.mu.Lock()
-		f.unheard++
-		n := f.unheard
-		f.mu.Unlock()
-		if n&(n-1) == 0 {
-			f.s.log.Warn("what came by a feed is no event: want a notification whose method is the topic",
-				"count", n, "topic", m.Subject[:min(len(m.Subject), 100)])
-		}
+	topic := m.Subject
+	if !bad && f.s.own.unnamedTopics {
+		topic = string(msgs[0].Method)
+	}
+	if bad || msgs[0].Kind != envelope.Notification || string(msgs[0].Method) != topic {
+		f.notHeard(topic)
 	} else {
-		f.s.subscriptions.hear(Event{Topic: m.Subject, Params: msgs[0].Params, codec: f.s.codec, metadata: msgs[0].Metadata})
+		f.hearTopic(topic, &msgs[0])
 	}
 	clear(msgs)
 }
 
-// hear hands an event to all whose filters match its topic.
-func (t *subscriptions) hear(e Event) {
-	words := strings.Split(e.Topic, ".")
+// notHeard counts a message that is no event, and tells of it when their number has
+// doubled.
+func (f *feed) notHeard(topic string) {
+	f.mu.Lock()
+	f.unheard++
+	n := f.unheard
+	f.mu.Unlock()
+	if n&(n-1) == 0 {
+		want := "a notification whose method is the topic"
+		if f.at != "" {
+			want = "a notification whose method has four parts with | between them"
+		}
+		f.s.log.Warn("what came by a feed is no event: want "+want, "count", n, "topic", topic[:min(len(topic), 100)])
+	}
+}
+
+// hearTopic offers an event to those whose filters may stand for its topic.
+func (f *feed) hearTopic(topic string, msg *envelope.Message) {
+	words := strings.Split(topic, ".")
+	e := Event{Topic: topic, Params: msg.Params, codec: f.s.codec, metadata: msg.Metadata}
+	f.s.subscriptions.hear(e, func(filter []string) bool { return matches(filter, words) })
+}
+
+// hear hands an event to all whose filters match it.
+func (t *subscriptions) hear(e Event, matches func(filter []string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.byID {
-		if matches(s.words, words) {
+		if matches(s.words) {
 			s.came(e)
 		}
 	}

@@ -74,7 +74,7 @@ func (s *session) answeredTurn(t *turn, m *transport.Message) error {
 		return nil
 	}
 	bad := fmt.Errorf("%w: it is to another call", ErrBadAnswer)
-	msgs, _, fault := envelope.Scan(m.Body, &s.envelope, nil)
+	msgs, _, fault := envelope.Scan(m.Body, s.limits(), nil)
 	switch {
 	case len(m.Body) == 0:
 		bad = fmt.Errorf("%w: it is empty", ErrBadAnswer)

@@ -175,9 +175,10 @@ func (p *Pool) dial(ctx context.Context, s *shared, rawURL string) error {
 		hearing = newHearings(conn)
 		conn = hearing
 	}
-	client := NewClient(conn, p.o.Client)
+	client := newClient(conn, p.o.Client, hostOf(rawURL))
 	p.mu.Lock()
 	s.client, s.hearing = client, hearing
+	s.turns = newTurns(client.s.own.window(conn, p.o.Client.InFlight))
 	p.dialed++
 	p.mu.Unlock()
 	context.AfterFunc(client.s.ctx, func() { p.forget(s) })

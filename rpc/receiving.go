@@ -232,8 +232,8 @@ func (s *session) loop() {
 			s.log.Warn("connection lost", "err", err)
 			s.calls.lose(err)
 			s.metadata.Store(metadataUnknown) // the next peer may be another one
-			if s.feed != nil {
-				s.feed.lost()
+			if s.heard != nil {
+				s.heard.lost()
 			} else {
 				s.subscriptions.lost()
 			}

@@ -95,6 +95,7 @@ func (r *request) log(v any) {
 func (r *request) appendAnswer(dst []byte) []byte {
 	start := len(dst)
 	dst = envelope.AppendResultHead(dst, r.msg.ID)
+	at := len(dst)
 	dst, err := r.call(dst)
 	if err != nil {
 		if e, ok := errors.AsType[*relayedError](err); ok {
@@ -104,9 +105,9 @@ func (r *request) appendAnswer(dst []byte) []byte {
 		if r.msg.Kind == envelope.Notification {
 			r.session.log.Debug("notification failed", "method", shown(r.msg.Method), "err", e)
 		}
-		return envelope.AppendError(dst[:start], r.msg.ID, int(e.Code), e.Message, validData(e.Data))
+		return r.session.appendError(dst[:start], r.msg.ID, e)
 	}
-	return envelope.AppendTail(dst)
+	return envelope.AppendTail(r.session.orTrue(dst, at))
 }
 
 // call runs the handler, inside the interceptors if there are any.
@@ -175,7 +176,7 @@ func (r *request) Drop(err error) {
 		r.done(nil)
 		return
 	}
-	r.done(refused(r.msg.ID, err))
+	r.done(r.session.refused(r.msg.ID, err))
 }
 
 // forgone reports whether r is not executed for a reason of its own, and not of

@@ -21,6 +21,8 @@ type session struct {
 	back     transport.Conn // by which answers leave; conn, but where that lets nothing else through
 	lockstep *lockstep      // conn, if it is one
 	feed     *feed          // what a client hears that can do nothing else; nil for others
+	heard    *feed          // feed, or what a client hears besides calling; nil for others
+	host     string         // that a client has dialed, or ""
 	// answersAll says that the peer waits for an answer to whatever it sends.
 	answersAll bool
 	replies    transport.ReplyAddresser // nil if answers need no address
@@ -29,9 +31,12 @@ type session struct {
 	codec      Codec
 	lanes      lanes
 	envelope   envelope.Limits
+	tolerant   envelope.Limits // for peers with such habits
 	log        *slog.Logger
-	owned      bool // by a client, whose callers may lead
-	plain      bool // send nothing that JSON-RPC 2.0 does not know
+	owned      bool    // by a client, whose callers may lead
+	plain      bool    // send nothing that JSON-RPC 2.0 does not know
+	passes     string  // a header that is sent nevertheless, or ""
+	own        *habits // of a client; nil at a server
 	// interceptors stand around calls in both directions, the first outermost.
 	interceptors []Interceptor
 	forward      Forwarder // finds who serves what is not served here; may be nil
@@ -87,15 +92,21 @@ type sessionOptions struct {
 
 	plain        bool
 	interceptors []Interceptor
+	habits       *habits // of a client, and the host that it has dialed
+	host         string
 }
 
 func newSession(ctx context.Context, conn transport.Conn, o sessionOptions) *session {
 	s := &session{
 		conn: conn, mux: o.mux, codec: o.codec, envelope: o.envelope, log: o.log, owned: o.owned,
-		async: o.async, plain: o.plain, interceptors: o.interceptors,
+		async: o.async, plain: o.plain, interceptors: o.interceptors, host: o.host, tolerant: tolerating(o.envelope),
 	}
 	s.keepStep(conn)
 	s.onlyHear(conn)
+	if o.habits != nil {
+		s.adopt(o.habits)
+		s.hearEvents(conn)
+	}
 	s.lanes.common, s.lanes.services, s.lanes.elsewhere, s.forward = o.lane, o.services, o.elsewhere, o.forward
 	if s.feed == nil {
 		s.replies, _ = transport.As[transport.ReplyAddresser](conn)
@@ -144,9 +155,12 @@ func (s *session) end(err error) {
 // receive sorts one body. at is nil for one who leads: it takes answers alone,
 // and false leaves all else, which may make it wait, to the loop.
 func (s *session) receive(m *transport.Message, at *place) bool {
-	msgs, isBatch, fault := envelope.Scan(m.Body, &s.envelope, s.scratch[:0])
+	msgs, isBatch, fault := envelope.Scan(m.Body, s.limits(), s.scratch[:0])
 	s.scratch = msgs[:0]
 	switch {
+	case s.heard.brings(m):
+		s.heard.hearParts(msgs, fault != nil)
+		s.settle(m, transport.Accepted)
 	case s.feed != nil:
 		s.feed.hear(m, msgs, isBatch || fault != nil)
 		s.settle(m, transport.Accepted)
@@ -179,7 +193,7 @@ func (s *session) receive(m *transport.Message, at *place) bool {
 
 // serve admits one request to the queue, or serves it here.
 func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
-	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || !s.answerable(m, msg.Kind) {
+	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || s.heard.takes(m, &msg) || !s.answerable(m, msg.Kind) {
 		return
 	}
 	r := &request{session: s, message: m, method: s.find(msg.Method), msg: askedBy(&msg)}
@@ -282,7 +296,7 @@ func (s *session) refuse(m *transport.Message, id []byte, e *Error) {
 	}
 	out := newOutgoing()
 	out.id = id
-	out.msg.Body = envelope.AppendError(out.msg.Body, id, int(e.Code), e.Message, e.Data)
+	out.msg.Body = s.appendError(out.msg.Body, id, e)
 	s.answer(m, out, 0)
 }
 

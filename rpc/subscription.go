@@ -76,18 +76,24 @@ type arrival struct {
 // It asks for the longest prefix that all topics of filter have, once for all
 // subscriptions with the same.
 //
+// From an oVirt host ([transport.OVirt]) events come by a queue of its own, which the
+// wire is asked for once. There a filter has the form
+// receiver|component|operation|unique, where * stands for any part and the receiver
+// is the host as it was dialed, or its address; # alone stands for all events. An
+// event's Topic is the name as it was sent, without a receiver.
+//
 // A connection made with [ClientOptions].Reconnect that is lost and made again
 // renews its subscriptions, which shows as a [*GapError].
 func (c *Client) Subscribe(ctx context.Context, filter string, o *SubscribeOptions) (*Subscription, error) {
-	if err := CheckFilter(filter); err != nil {
+	if err := c.s.checkFilter(filter); err != nil {
 		return nil, &CallError{Method: subscribeMethod, Outcome: NotSent, Err: err}
 	}
 	s, err := c.s.subscriptions.add(c, filter, o.window())
 	if err != nil {
 		return nil, &CallError{Method: subscribeMethod, Outcome: NotSent, Err: err}
 	}
-	if c.s.feed != nil {
-		return c.s.feed.subscribe(ctx, s)
+	if c.s.heard != nil {
+		return c.s.heard.subscribe(ctx, s)
 	}
 	makes, err := s.ask(ctx)
 	if err != nil {
@@ -222,7 +228,7 @@ func (s *Subscription) end(tell bool) {
 	s.c.s.subscriptions.forget(id)
 	s.signal()
 	if share != nil {
-		s.c.s.feed.leave(share)
+		s.c.s.heard.leave(share)
 	}
 	if tell || known {
 		_ = s.c.tell(s.c.s.ctx, unsubscribeMethod, unsubscribeParams{Subscription: id}) // or the connection ends

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +36,7 @@ func (t *subscriptions) add(c *Client, filter string, window int) (*Subscription
 	t.last++
 	name := strconv.FormatUint(t.last, 10)
 	s := &Subscription{
-		c: c, name: name, id: name, filter: filter, words: strings.Split(filter, "."), window: window,
+		c: c, name: name, id: name, filter: filter, words: t.s.filterWords(filter), window: window,
 		some: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(t.s.ctx)

@@ -27,8 +27,17 @@ func checkTopic(topic string) error {
 }
 
 // CheckFilter says what is wrong with a filter of [Client.Subscribe], before it
-// is used; nil if nothing. The error wraps [ErrTopic].
+// is used; nil if nothing. The error wraps [ErrTopic]. It takes both forms that a
+// filter may have, of which a connection has one.
 func CheckFilter(filter string) error {
+	if checkParts(filter) == nil {
+		return nil
+	}
+	return checkWords(filter)
+}
+
+// checkWords says what is wrong with a filter of words.
+func checkWords(filter string) error {
 	if why := badWords(filter, true); why != "" {
 		return fmt.Errorf("%w: the filter %.100q %s", ErrTopic, filter, why)
 	}

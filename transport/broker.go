@@ -86,6 +86,16 @@ type Outlet interface {
 	End(why error)
 }
 
+// A Reacher is a [BrokerSession] that says beforehand whether somebody will hear a
+// message, for wires and profiles in which it is an error to send to nobody, as in
+// [OVirt].
+type Reacher interface {
+	// Reaches reports whether what is sent to that topic now has a subscriber. It is
+	// true for all that is no topic, and for names that Send would refuse. It is cheap
+	// and waits for nothing.
+	Reaches(to string) bool
+}
+
 // A Permitter is a [BrokerSession] that says beforehand whether a peer may send to
 // a destination, for wires on which sending begins with asking, as that of AMQP 1.0
 // does.

@@ -60,7 +60,7 @@ func connect(ctx context.Context, s Scheme, addr string, o *DialOptions) (net.Co
 	if err != nil || !s.TLS {
 		return nc, err
 	}
-	conf := tlsConfig(o.TLS)
+	conf := tlsConfig(o.TLS, o.Profile)
 	if conf.ServerName == "" {
 		conf.ServerName, _, _ = net.SplitHostPort(addr)
 	}
@@ -73,8 +73,8 @@ func connect(ctx context.Context, s Scheme, addr string, o *DialOptions) (net.Co
 }
 
 // tlsConfig returns a copy of c, which may be nil, that asks for TLS 1.3 unless
-// c says otherwise.
-func tlsConfig(c *tls.Config) *tls.Config {
+// c says otherwise, and is fit for the peers that p is for.
+func tlsConfig(c *tls.Config, p Profile) *tls.Config {
 	if c == nil {
 		c = new(tls.Config)
 	}
@@ -82,6 +82,7 @@ func tlsConfig(c *tls.Config) *tls.Config {
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS13
 	}
+	c.DynamicRecordSizingDisabled = c.DynamicRecordSizingDisabled || p.WholeRecords()
 	return c
 }
 

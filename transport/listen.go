@@ -75,7 +75,7 @@ func newListener(ln net.Listener, s Scheme, o *ListenOptions) *Listener {
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	if s.TLS {
-		l.tls = tlsConfig(o.TLS)
+		l.tls = tlsConfig(o.TLS, o.Profile)
 		if n, ok := s.Transport.(Negotiator); ok && len(l.tls.NextProtos) == 0 {
 			l.tls.NextProtos = n.Protocols()
 		}

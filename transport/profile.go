@@ -21,6 +21,12 @@ const (
 	OpenDaylight Profile = "odl"
 )
 
+// WholeRecords reports whether peers of p need what is written together in one TLS
+// record, as far as one has room (16 KiB): those of [OVirt] read a record at a time,
+// and the head of a frame and the first byte of its body at once. Whoever makes TLS
+// connections for p sets DynamicRecordSizingDisabled then.
+func (p Profile) WholeRecords() bool { return p == OVirt }
+
 // profileParameter names a profile in a URL: "stomp://host?profile=ovirt".
 const profileParameter = "profile"
 

@@ -43,7 +43,6 @@ type Writer struct {
 	bound   int64
 	stall   time.Duration
 	resumes bool // a write that timed out may be continued
-	apart   bool // see Apart
 	now     atOnce
 	broke   func(error)
 	room    *semaphore.Weighted
@@ -60,6 +59,7 @@ type Writer struct {
 	seq, done uint64
 	writing   bool // a sender or the flusher is in a write, or about to be
 	holding   bool // until Release, if not too much gathers
+	apart     bool // see Apart
 	last      time.Duration
 	sealed    error         // why nothing more is taken in, though what was is still written
 	err       error         // why nothing more is written
@@ -82,10 +82,17 @@ func NewWriter(nc net.Conn, bound int, stall time.Duration, broke func(error)) *
 	return w
 }
 
-// Apart has every message leave by a write of its own, and so, with TLS, begin a
-// record of its own. It is for peers that take what comes together for one message,
-// and is called before the first.
-func (w *Writer) Apart() { w.apart = true }
+// Apart has every message from here on leave by a write of its own, and so, with TLS,
+// begin a record of its own. It is for peers that take what comes together for one
+// message.
+func (w *Writer) Apart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apart = true
+	if w.gathered != nil && len(w.gathered.ends) == 0 {
+		w.gathered.ends = append(w.gathered.ends, len(w.gathered.bytes))
+	}
+}
 
 // Append lets enc append the bytes of one message to the buffer, once there is
 // room for about size bytes, and sees to it that they are written. ctx bounds
@@ -288,7 +295,7 @@ func (w *Writer) writeFrom(buf *buffer, n int, d time.Duration) (total int, err 
 	if buf == nil {
 		return 0, nil
 	}
-	if !w.apart {
+	if len(buf.ends) == 0 {
 		m, err := w.write(buf.bytes[n:], d)
 		return n + m, err
 	}
@@ -459,11 +466,25 @@ func (w *Writer) Flush(ctx context.Context) error {
 func (w *Writer) Beat(b []byte, since time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.beat(b, since)
+}
+
+// Follow is Beat, but only if nothing that was appended before waits to be written.
+// It reports whether b is on its way.
+func (w *Writer) Follow(b []byte, since time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gathered == nil && w.beat(b, since)
+}
+
+// beat needs mu.
+func (w *Writer) beat(b []byte, since time.Duration) bool {
 	if w.err != nil || w.sealed != nil || w.writing || w.last > since {
-		return
+		return false
 	}
 	w.gather(0, func(dst []byte) []byte { return append(dst, b...) })
 	w.kick()
+	return true
 }
 
 // lastWrite returns when a write last ended.
@@ -476,7 +497,7 @@ func (w *Writer) lastWrite() time.Duration {
 // A buffer holds what has gathered. Nil is one that holds nothing.
 type buffer struct {
 	bytes []byte
-	ends  []int // of the messages, if they leave apart
+	ends  []int // of the messages that leave apart; if there are any, the last is that of bytes
 }
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestWriterApart(t *testing.T) {
 
 // TestProfileUnknown: a wire is asked for no profile that it does not have.
 func TestProfileUnknown(t *testing.T) {
-	for _, url := range []string{"mem://x?profile=ovirt", "mem://x?profile=gopher"} {
+	for _, url := range []string{"line://127.0.0.1:1?profile=ovirt", "mem://x?profile=gopher"} {
 		if _, err := transport.Dial(t.Context(), url, nil); err == nil {
 			t.Errorf("Dial(%s) succeeds", url)
 		}
@@ -71,4 +72,36 @@ func TestProfileUnknown(t *testing.T) {
 			t.Errorf("Listen(%s) succeeds", url)
 		}
 	}
+}
+
+// TestWriterApartLater: what gathered before stays together, what gathers after does
+// not.
+func TestWriterApartLater(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	nc := &writes{Conn: here}
+	w := transport.NewWriter(nc, 1<<20, time.Second, nil)
+	w.Hold()
+	for i, m := range []string{"one", "two", "3", "4"} {
+		if i == 2 {
+			w.Apart()
+			w.Apart() // does nothing more
+		}
+		if err := w.Append(t.Context(), len(m), func(dst []byte) []byte { return append(dst, m...) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go w.Release()
+	if _, err := io.ReadFull(there, make([]byte, len("onetwo34"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	if got := strings.Join(nc.all, " "); got != "onetwo 3 4" {
+		t.Errorf("writes of %q, want onetwo, 3 and 4", got)
+	}
+	_ = here.Close()
 }

@@ -92,6 +92,11 @@
 // [transport.Flusher], and no other. The destination of a URL means nothing there.
 // The server takes in subscriptions while its Recv is called.
 //
+// # Profiles
+//
+// Of a [transport.Profile] the wire knows no more than to show it in
+// [transport.Info]: it is for trying out what is built on wires that do.
+//
 // # Settlement and credit
 //
 // A message by a subscription that acknowledges is unsettled until the receiver

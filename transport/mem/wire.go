@@ -23,7 +23,10 @@ type Transport struct {
 var listeners Network
 
 func init() {
-	transport.Register(transport.Scheme{Name: scheme, Transport: Transport{}, Network: urls{}})
+	transport.Register(transport.Scheme{
+		Name: scheme, Transport: Transport{}, Network: urls{},
+		Profiles: []transport.Profile{transport.OVirt, transport.OpenDaylight},
+	})
 }
 
 const (

@@ -32,7 +32,7 @@ func newConn(nc net.Conn, o *transport.Options) *conn {
 	c := &conn{info: transport.Info{
 		Headers: true,
 		Scheme:  scheme, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Limits: o.Limits,
-		TLS: transport.TLSState(nc),
+		TLS: transport.TLSState(nc), Profile: o.Profile,
 	}}
 	c.flow.slots, c.flow.most = o.Limits.Unsettled, o.Limits.Unsettled
 	c.over = make(chan struct{})

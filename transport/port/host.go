@@ -60,7 +60,7 @@ func (t *portTransport) Host(o *transport.ListenOptions, ready func(transport.Co
 		}
 	}
 	if t.o.TLS != nil {
-		h.tls = newTLS(t.o.TLS, t.wires)
+		h.tls = newTLS(t.o.TLS, t.wires, o.Profile.WholeRecords())
 	}
 	return h
 }

@@ -6,11 +6,14 @@ import (
 )
 
 // newTLS returns the configuration of the port's TLS handshakes: conf, with what
-// each wire asks of ALPN and of client certificates.
+// each wire asks of ALPN and of client certificates. whole is that of
+// [transport.Profile.WholeRecords].
 //
 // A client that names only protocols of ALPN that nobody here has is let in as one
 // that names none: its first bytes tell the wire.
-func newTLS(conf *tls.Config, wires []wire) *tls.Config {
+func newTLS(conf *tls.Config, wires []wire, whole bool) *tls.Config {
+	conf = conf.Clone()
+	conf.DynamicRecordSizingDisabled = conf.DynamicRecordSizingDisabled || whole
 	outer := conf.Clone()
 	ready := map[string]*tls.Config{"": adjust(conf, wires, nil, "")}
 	for i, w := range wires {
@@ -25,7 +28,9 @@ func newTLS(conf *tls.Config, wires []wire) *tls.Config {
 			case err != nil:
 				return nil, err
 			case own != nil:
-				return adjust(own, wires, w, protocol), nil
+				own = adjust(own, wires, w, protocol)
+				own.DynamicRecordSizingDisabled = own.DynamicRecordSizingDisabled || whole
+				return own, nil
 			}
 		}
 		return ready[protocol], nil

@@ -30,6 +30,9 @@ const defaultHost = "/"
 // nc.
 func (Transport) Client(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
 	o = o.WithDefaults()
+	if o.Profile == transport.OVirt {
+		return newAgentConn(ctx, nc, u, o)
+	}
 	c := &clientConn{conn: newConn(nc, &o.Options), to: destinationOf(u), receipts: make(chan struct{}, o.Limits.Unsettled), log: o.Logger}
 	c.handle = c.act
 	if err := c.connect(ctx, u, o); err != nil {
@@ -85,30 +88,13 @@ func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialO
 	}
 	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Query().Get("host"), defaultHost),
 		frame.HeartBeat, beatHeader(o.Heartbeat, o.Heartbeat))
-	if u.User != nil {
-		password, _ := u.User.Password()
-		f.Header.Add(frame.Login, u.User.Username())
-		f.Header.Add(frame.Passcode, password)
-		c.info.User = u.User.Username()
-	}
+	c.login(f, u)
 	if err := c.write(ctx, "handshake", f); err != nil {
 		return err
 	}
-	c.frames.limits.Message = 64 << 10 // an ERROR may explain itself
-	answer, err := c.frames.next()
+	answer, v, err := c.connected(offer)
 	if err != nil {
 		return err
-	}
-	switch answer.Command {
-	case frame.CONNECTED:
-	case frame.ERROR:
-		return refusal(answer)
-	default:
-		return malformed("expected CONNECTED, got %s", answer.Command)
-	}
-	v, ok := highest(answer.Header.Get(frame.Version))
-	if !ok || !strings.Contains(offer, v.String()) {
-		return malformed("the server chose version %.20q, offered were %s", answer.Header.Get(frame.Version), offer)
 	}
 	theirs, wanted, err := beats(answer.Header.Get(frame.HeartBeat))
 	if err != nil {
@@ -118,6 +104,39 @@ func (c *clientConn) connect(ctx context.Context, u *url.URL, o *transport.DialO
 	c.broker = brokerOf(c.info.Peer, o.Limits)
 	c.agree(v, transport.Negotiate(o.Heartbeat, wanted), transport.Negotiate(theirs, o.Heartbeat))
 	return nil
+}
+
+// login adds the credentials that a URL has to a CONNECT.
+func (c *conn) login(f *frame.Frame, u *url.URL) {
+	if u.User == nil {
+		return
+	}
+	password, _ := u.User.Password()
+	f.Header.Add(frame.Login, u.User.Username())
+	f.Header.Add(frame.Passcode, password)
+	c.info.User = u.User.Username()
+}
+
+// connected reads the answer to CONNECT, and returns it with the version that the
+// server has chosen of those offered.
+func (c *conn) connected(offer string) (*frame.Frame, version, error) {
+	c.frames.limits.Message = 64 << 10 // an ERROR may explain itself
+	answer, err := c.frames.next()
+	if err != nil {
+		return nil, 0, err
+	}
+	switch answer.Command {
+	case frame.CONNECTED:
+	case frame.ERROR:
+		return nil, 0, refusal(answer)
+	default:
+		return nil, 0, malformed("expected CONNECTED, got %s", answer.Command)
+	}
+	v, ok := highest(answer.Header.Get(frame.Version))
+	if !ok || !strings.Contains(offer, v.String()) {
+		return nil, 0, malformed("the server chose version %.20q, offered were %s", answer.Header.Get(frame.Version), offer)
+	}
+	return answer, v, nil
 }
 
 // refusal makes an error of an ERROR frame.
@@ -428,8 +447,8 @@ func (c *clientConn) ReplyAddress(ctx context.Context) (string, error) {
 }
 
 // Close ends the session in order ("Graceful Shutdown").
-func (c *clientConn) Close() error {
-	return c.stream.Close(func(dst []byte) []byte {
-		return append(dst, "DISCONNECT\nreceipt:bye\ncontent-length:0\n\n\x00"...)
-	})
+func (c *clientConn) Close() error { return c.stream.Close(appendGoodbye) }
+
+func appendGoodbye(dst []byte) []byte {
+	return append(dst, "DISCONNECT\nreceipt:bye\ncontent-length:0\n\n\x00"...)
 }

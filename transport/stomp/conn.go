@@ -47,7 +47,9 @@ func (c *conn) agree(v version, beat, peerBeat time.Duration) {
 	c.v = v
 	c.frames.agree(v, c.info.Limits)
 	c.info.Version, c.info.Beat, c.info.PeerBeat = v.String(), beat, peerBeat
-	c.stream.StartHeartbeat(beat, peerBeat, []byte("\n"))
+	if beat > 0 || peerBeat > 0 {
+		c.stream.StartHeartbeat(beat, peerBeat, eol)
+	}
 }
 
 // Recv returns the next message.

@@ -50,8 +50,11 @@ func others(f *frame.Frame) (hs []transport.Header) {
 // attach attaches a subscription to the broker. A private one gets an address of
 // the broker's.
 func (c *serverConn) attach(s *subscription, want transport.Subscription) error {
-	if s.private {
+	switch {
+	case s.private:
 		want.Destination = ""
+	case s.dotted:
+		want.Destination = filterOf(s.destination)
 	}
 	consumer, err := c.session.Attach(want, s)
 	if err != nil {

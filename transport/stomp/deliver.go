@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-stomp/stomp/v3/frame"
 
@@ -15,6 +16,9 @@ func (c *serverConn) Send(ctx context.Context, m *transport.Message) error {
 	size, err := check(c.v, m, c.info.Limits)
 	if err != nil {
 		return c.notSent("send", err)
+	}
+	if c.friend.Load() {
+		return c.answer(ctx, m, size)
 	}
 	s := c.find(m.To)
 	switch {
@@ -44,7 +48,7 @@ func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 	}
 	s := c.find(m.To)
 	switch {
-	case m.To == "" || s == nil && c.session == nil:
+	case m.To == "" || s == nil && (c.session == nil || c.friend.Load()):
 		return c.notSent("send", noSubscription(m.To))
 	case s == nil:
 		return c.passConfirmed(ctx, m, done)
@@ -54,22 +58,40 @@ func (c *serverConn) SendConfirmed(ctx context.Context, m *transport.Message, do
 	return c.deliver(ctx, m, size, done, s)
 }
 
-// Publish hands m to every subscription whose destination is m.To, or to none.
+// Publish hands m to every subscription whose destination is m.To, or to none. An
+// event for a client of oVirt's goes to those to jms.queue.events.
 func (c *serverConn) Publish(ctx context.Context, m *transport.Message) error {
+	if isEvent(m.To) && c.friend.Load() {
+		m = event(m)
+	}
 	size, err := check(c.v, m, c.info.Limits)
 	if err != nil {
 		return c.notSent("send", err)
 	}
-	c.mu.Lock()
-	subs := slices.Clone(c.subs)
-	c.mu.Unlock()
-	subs = slices.DeleteFunc(subs, func(s *subscription) bool {
-		return s.destination != m.To || c.session != nil && !s.private
-	})
+	subs := c.subscribedTo(m.To)
 	if len(subs) == 0 {
 		return c.notSent("send", noSubscription(m.To))
 	}
 	return c.deliver(ctx, m, size*len(subs), nil, subs...)
+}
+
+// subscribedTo returns the subscriptions to a destination, but not those that are the
+// broker's alone.
+func (c *serverConn) subscribedTo(to string) (subs []*subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subs {
+		if s.destination == to && c.feeds(s) {
+			subs = append(subs, s)
+		}
+	}
+	return subs
+}
+
+// feeds reports whether this end may send by a subscription. Those to a broker's
+// destinations are the broker's, but with clients of oVirt's, where they are both's.
+func (c *serverConn) feeds(s *subscription) bool {
+	return c.session == nil || s.private || c.friend.Load()
 }
 
 func noSubscription(to string) error {
@@ -192,6 +214,9 @@ func (c *serverConn) freeOne(s *subscription) {
 }
 
 func (c *serverConn) appendDelivery(dst []byte, s *subscription, id uint64, m *transport.Message) []byte {
+	if c.friend.Load() {
+		c.nudges.frame()
+	}
 	dst = appendCommand(dst, frame.MESSAGE)
 	if s.named {
 		dst = c.v.appendOwn(dst, frame.Subscription, s.id)
@@ -209,6 +234,8 @@ func (c *serverConn) appendDelivery(dst []byte, s *subscription, id uint64, m *t
 	to := m.To
 	if s.private || !s.named { // the client knows it by its own name alone
 		to = s.destination
+	} else if s.dotted {
+		to = strings.TrimPrefix(to, topicPrefix)
 	}
 	return appendMessage(dst, c.v, to, m)
 }

@@ -48,6 +48,15 @@
 // was wrong and what was expected, and the connection is closed, as the
 // specification has it. Lengths are checked before memory is taken.
 //
+// # Clients of oVirt
+//
+// With the profile [transport.OVirt], or on a listener that serves one of oVirt's
+// queues (see [OVirtDestinations]) when a client shows by what it does that it is one
+// of those, the server does as vdsm, oVirt's host agent: SUBSCRIBE and SEND need no
+// CONNECT before, an ERROR ends nothing as long as frames can be told apart, answers
+// go to every subscription of the reply-to, frames leave one at a time, and line ends
+// follow. docs/ovirt.md has the table, ADR 0032 the reasons.
+//
 // # Differences from the specification
 //
 // A line may end in CR LF in every version, not only in 1.2. The header host

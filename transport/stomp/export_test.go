@@ -11,11 +11,13 @@ import (
 // A FrameReader is the reader of both ends, for tests that need no session.
 type FrameReader struct{ r *frameReader }
 
-// NewFrameReader reads the frames of a version from nc. o has its defaults set.
+// NewFrameReader reads the frames of a version from nc. o has its defaults set; with
+// the profile OVirt the reader is as lenient as with oVirt's clients.
 func NewFrameReader(nc net.Conn, v string, o *transport.Options) *FrameReader {
 	s := transport.NewStream(nc, scheme, o, o.Limits.HeaderBytes+maxCommand)
 	r := newFrameReader(s, o.Limits)
 	r.version, _ = highest(v)
+	r.lenient = o.Profile == transport.OVirt
 	return &FrameReader{r}
 }
 

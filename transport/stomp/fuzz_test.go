@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,12 +54,17 @@ func (*tape) SetWriteDeadline(time.Time) error { return nil }
 var (
 	fuzzLimits  = transport.Limits{Message: 2000, HeaderBytes: 500, Headers: 8}
 	fuzzOptions = (&transport.DialOptions{Options: transport.Options{Limits: fuzzLimits}}).WithDefaults()
+	ovirtFuzz   = (&transport.DialOptions{Options: transport.Options{Limits: fuzzLimits, Profile: transport.OVirt}}).WithDefaults()
 )
 
 // play reads all frames of data, in pieces, and hands each to f, which may be
-// nil. It returns how it ended.
+// nil. It returns how it ended. The version "ovirt" is 1.2 as oVirt's clients have it.
 func play(data, pieces []byte, version string, f func(*frame.Frame, *transport.Message)) error {
-	r := stomp.NewFrameReader(&tape{rest: data, pieces: pieces}, version, &fuzzOptions.Options)
+	o := fuzzOptions
+	if version == ovirtVersion {
+		version, o = "1.2", ovirtFuzz
+	}
+	r := stomp.NewFrameReader(&tape{rest: data, pieces: pieces}, version, &o.Options)
 	defer r.Close()
 	for {
 		got, m, err := r.Next()
@@ -81,6 +87,11 @@ func kindOf(err error) string {
 	}
 	return "unexpected"
 }
+
+// fuzzVersions are what a reader may be told.
+var fuzzVersions = append(slices.Clone(versions), ovirtVersion)
+
+const ovirtVersion = "ovirt"
 
 // transcript appends everything that play finds to b and returns how it ended.
 func transcript(b, data, pieces []byte, version string) ([]byte, error) {
@@ -145,7 +156,7 @@ func picture(f *frame.Frame) string {
 // they are long, or depend on how the network has split them.
 func FuzzFrameReader(f *testing.F) {
 	for _, s := range seeds() {
-		for v := range versions {
+		for v := range fuzzVersions {
 			f.Add([]byte(s), []byte{}, byte(v))
 			f.Add([]byte(s), []byte{0}, byte(v))
 			f.Add([]byte(s), []byte{6, 0, 1, 40}, byte(v))
@@ -153,7 +164,7 @@ func FuzzFrameReader(f *testing.F) {
 	}
 	var whole, split []byte // memory that is used again
 	f.Fuzz(func(t *testing.T, data, pieces []byte, v byte) {
-		version := versions[int(v)%len(versions)]
+		version := fuzzVersions[int(v)%len(fuzzVersions)]
 		var err error
 		if whole, err = transcript(whole[:0], data, nil, version); kindOf(err) == "unexpected" {
 			t.Errorf("%q: err = %v, want one of a kind", data, err)
@@ -207,6 +218,7 @@ func seeds() []string {
 		"SEND\n" + strings.Repeat("k:v\n", 8) + "\n\x00", "SEND\n" + strings.Repeat("k:v\n", 9) + "\n\x00",
 		"SEND\nk:" + strings.Repeat("v", 490) + "\n\n\x00", "SEND\nk:" + strings.Repeat("v", 491) + "\n\n\x00", "SEND\nk:" + strings.Repeat("v", 4000) + "\n\n\x00",
 		"SEND\n\n" + strings.Repeat("b", 2000) + "\x00", "SEND\n\n" + strings.Repeat("b", 2001) + "\x00",
+		"HELLO\nk:v\ncontent-length:2\n\n\x00b\x00SUBSCRIBE\nid:1\n\nbody\x00ACKACKACKACKACKACK\n", "CONNECT\ncontent-length:9\n\n\x00",
 		"BEGIN\ntransaction:t\n\n\x00COMMIT\ntransaction:t\n\n\x00ABORT\ntransaction:t\n\n\x00NACK\nid:1\n\n\x00UNSUBSCRIBE\nid:1\n\n\x00",
 	}
 }

@@ -20,14 +20,18 @@ func (c *serverConn) join(b transport.Broker) {
 	c.handed, c.answered = c.wasHanded, c.wasAnswered
 	c.before = c.ready
 	c.stream.OnRoom(c.roomy)
-	c.session = b.Join(&c.info)
+	c.session = b.Join(c.Info())
 	// Not at once: the connection's end may be found out within a call of the broker's.
 	c.stream.OnEnd(func(error) { go c.session.Leave() })
 }
 
 // serves reports whether a destination is one of this server's own.
 func (c *serverConn) serves(to string) bool {
+	friend := c.friend.Load()
 	for _, d := range c.o.Destinations {
+		if below, under := strings.CutPrefix(to, d+"."); friend && under && below != "" {
+			return true
+		}
 		if to == d || !strings.HasPrefix(d, "/") && strings.HasPrefix(to, queuePrefix) && to[len(queuePrefix):] == d {
 			return true
 		}
@@ -51,6 +55,11 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 			return err
 		}
 		m.To = s.consumer.Address()
+	}
+	if c.friend.Load() {
+		if m.To = topicOf(m.To); !c.reaches(m.To) {
+			return noRoute(noSubscriptionThere)
+		}
 	}
 	done := c.handed
 	if id, asked := f.Header.Contains(frame.Receipt); asked {
@@ -131,18 +140,27 @@ func (c *serverConn) disconnected() error {
 	return err
 }
 
+// failed tells the client that the broker has not taken its SEND.
+func (c *serverConn) failed(err error, receipt string, asked bool) {
+	if c.friend.Load() {
+		c.complain(err, receipt, asked)
+	} else {
+		c.expel(err, receipt, asked)
+	}
+}
+
 // wasHanded is told what became of a SEND without a receipt, and wasHandedWith of
 // one with.
 func (c *serverConn) wasHanded(err error) {
 	if err != nil {
-		c.expel(err, "", false)
+		c.failed(err, "", false)
 	}
 	c.handing.sub()
 }
 
 func (c *serverConn) wasHandedWith(receipt string, err error) {
 	if err != nil {
-		c.expel(err, receipt, true)
+		c.failed(err, receipt, true)
 	} else {
 		c.confirm(receipt)
 	}

@@ -3,6 +3,7 @@ package stomp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,11 @@ type frameReader struct {
 	stream  *transport.Stream
 	limits  transport.Limits
 	version version
-	opening bool // a client's first frame is still to come
+	begins  []string // the commands that the first frame may have; nil for later ones
+	// lenient keeps unknown commands, and escapes that are none, as they are, and takes
+	// bodies of all frames.
+	lenient bool
+	escaped bool // CONNECTED is escaped, too
 
 	// frame is the one being read; its header is used again for the next. Of a
 	// SEND or MESSAGE it has what is the protocol's own, carried all else.
@@ -73,11 +78,8 @@ func (r *frameReader) agree(v version, l transport.Limits) {
 // next returns the next frame. It is valid until the call after, but its Body
 // and strings are the caller's to keep.
 func (r *frameReader) next() (*frame.Frame, error) {
-	if !r.inBody {
-		if err := r.readHead(); err != nil {
-			return nil, err
-		}
-		r.inBody, r.body, r.parcel = true, nil, nil
+	if err := r.readHead(); err != nil {
+		return nil, err
 	}
 	if err := r.readBody(); err != nil {
 		return nil, err
@@ -88,9 +90,10 @@ func (r *frameReader) next() (*frame.Frame, error) {
 	return &r.frame, nil
 }
 
-// readHead reads the command and the header lines.
+// readHead reads the command and the header lines, unless the frame whose body is next
+// has them.
 func (r *frameReader) readHead() error {
-	if r.again() {
+	if r.inBody || r.again() {
 		return nil
 	}
 	r.clear()
@@ -106,6 +109,7 @@ func (r *frameReader) readHead() error {
 			err := r.parseHead(buf[:n])
 			if err == nil {
 				r.keepHead(buf[:n])
+				r.inBody, r.body, r.parcel = true, nil, nil
 			}
 			r.stream.Reader.Discard(n)
 			r.scanned = 0
@@ -141,7 +145,7 @@ func (r *frameReader) again() bool {
 		return false
 	}
 	r.stream.Reader.Discard(n)
-	r.frame.Body = nil
+	r.frame.Body, r.inBody, r.body, r.parcel = nil, true, nil, nil
 	return true
 }
 
@@ -223,16 +227,20 @@ func (r *frameReader) clear() {
 func (r *frameReader) parseHead(head []byte) error {
 	line, rest, _ := bytes.Cut(head, eol)
 	command, err := commandOf(bytes.TrimSuffix(line, cr))
-	if err != nil {
+	if err != nil && (!r.lenient || r.begins != nil) {
 		return err
 	}
-	if r.opening && command != frame.CONNECT && command != frame.STOMP {
+	if err != nil {
+		command = string(bytes.TrimSuffix(line, cr))
+	}
+	if r.begins != nil && !slices.Contains(r.begins, command) {
 		return malformed("expected CONNECT, got %s", command)
 	}
 	f := &r.frame
 	f.Command = command
-	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED // these are never escaped
-	var text string                                                                           // head from the first line on that is new
+	// These are never escaped.
+	plain := command == frame.CONNECT || command == frame.STOMP || command == frame.CONNECTED && !r.escaped
+	var text string // head from the first line on that is new
 	for i := 0; ; i++ {
 		known := i < min(len(r.lines), r.limits.Headers) && !plain
 		if known && r.lines[i].begins(rest) {
@@ -293,7 +301,10 @@ func (r *frameReader) parseLine(line string, plain bool) (h headLine, err error)
 		return h, err
 	}
 	if h.value, err = v.unescape(value); err != nil {
-		return h, err
+		if !r.lenient {
+			return h, err
+		}
+		h.value = value
 	}
 	h.meaning = knownHeader(h.name)
 	return h, nil
@@ -320,6 +331,11 @@ func (r *frameReader) bodyLength() (int, error) {
 func (r *frameReader) bodyLimit() int {
 	switch r.frame.Command {
 	case frame.SEND, frame.MESSAGE, frame.ERROR:
+		return r.limits.Message
+	case frame.CONNECT, frame.STOMP:
+		return 0
+	}
+	if r.lenient {
 		return r.limits.Message
 	}
 	return 0

@@ -25,9 +25,14 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 		conn: newConn(nc, &o.Options), o: o,
 		unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1),
 	}
+	c.nudges.stream = c.stream
 	c.handle, c.broken = c.act, func(err error) { c.refuse(err, c.frames.current()) }
+	c.prepare()
 	if err := c.shake(ctx); err != nil {
 		return nil, err
+	}
+	if c.friend.Load() {
+		c.info.Profile = transport.OVirt
 	}
 	c.stream.OnEnd(c.ended)
 	if o.Broker != nil {
@@ -38,14 +43,9 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 
 // shake reads and answers the first frame.
 func (c *serverConn) shake(ctx context.Context) error {
-	c.frames.opening = true
-	f, err := c.frames.next()
-	c.frames.opening = false
+	err := c.open(ctx)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = transport.WithReason(transport.ErrSlow, "no CONNECT frame came in time")
-	}
-	if err == nil {
-		err = c.accept(ctx, f)
 	}
 	switch {
 	case err == nil:
@@ -58,10 +58,34 @@ func (c *serverConn) shake(ctx context.Context) error {
 	return err
 }
 
+func (c *serverConn) open(ctx context.Context) error {
+	err := c.frames.readHead()
+	c.frames.begins = nil
+	if err == nil && !slices.Contains(begins, c.frames.current().Command) {
+		return c.unannounced(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := c.frames.next()
+	if err != nil {
+		return err
+	}
+	return c.accept(ctx, f)
+}
+
 // serverConn is the end that was dialed.
 type serverConn struct {
 	conn
 	o *transport.ListenOptions
+
+	// friend says that the peer is treated as one of oVirt's, watchful that it will be
+	// when it shows that it is one, and unconnected that its CONNECT may still come.
+	// The last two are for the goroutine that reads. See ovirt.go.
+	friend                atomic.Bool
+	watchful, unconnected bool
+	shown                 atomic.Pointer[transport.Info] // what Info returns, unless nil
+	nudges                nudges
 
 	// session is the broker's view of the connection. It is nil without a broker,
 	// and then so are the two below.
@@ -75,6 +99,8 @@ type serverConn struct {
 	mu sync.Mutex // protects the fields below
 	// subs are the peer's subscriptions in the order made.
 	subs []*subscription
+	// listening is how many of them are for oVirt's events.
+	listening int
 	// temps are those below tempPrefix that the broker knows without a SUBSCRIBE.
 	temps map[string]*subscription
 	// turned are those of which the broker was told that there is no room.
@@ -99,48 +125,70 @@ func (c *serverConn) accept(ctx context.Context, f *frame.Frame) error {
 		return malformed("no common version: you accept %.40q; supported are %s",
 			f.Header.Get(frame.AcceptVersion), strings.Join(versionNames[:], ", "))
 	}
-	offer, wish, err := beats(f.Header.Get(frame.HeartBeat))
+	give, want, beat, peerBeat, err := c.beats(f.Header.Get(frame.HeartBeat))
 	if err != nil {
 		return err
 	}
-	if err := c.admit(ctx, f); err != nil {
+	if c.info.User, err = c.admit(ctx, f); err != nil {
 		return err
 	}
-	beat, peerBeat := transport.Negotiate(c.o.Heartbeat, wish), transport.Negotiate(offer, c.o.Heartbeat)
-	var give, want time.Duration // nothing towards a client that wants none: some wait for it all the same
-	if wish > 0 {
-		give = c.o.Heartbeat
-	}
-	if offer > 0 {
-		want = c.o.Heartbeat
-	}
-	answer := frame.New(frame.CONNECTED, frame.Version, v.String(), frame.HeartBeat, beatHeader(give, want),
-		frame.Session, rand.Text(), frame.Server, software)
-	if err := c.write(ctx, "handshake", answer); err != nil {
+	if err := c.write(ctx, "handshake", connected(v, give, want)); err != nil {
 		return err
 	}
 	c.agree(v, beat, peerBeat)
 	return nil
 }
 
-// admit checks the virtual host and the credentials.
-func (c *serverConn) admit(ctx context.Context, f *frame.Frame) error {
+// beats returns what CONNECTED says to the header heart-beat of CONNECT, and what was
+// agreed on.
+func (c *serverConn) beats(header string) (give, want, beat, peerBeat time.Duration, err error) {
+	if c.friend.Load() {
+		give, want, beat, peerBeat = c.friendlyBeats(header)
+		return give, want, beat, peerBeat, nil
+	}
+	offer, wish, err := beats(header)
+	if wish > 0 { // nothing towards a client that wants none: some wait for it all the same
+		give = c.o.Heartbeat
+	}
+	if offer > 0 {
+		want = c.o.Heartbeat
+	}
+	return give, want, transport.Negotiate(c.o.Heartbeat, wish), transport.Negotiate(offer, c.o.Heartbeat), err
+}
+
+// connected is the CONNECTED frame.
+func connected(v version, give, want time.Duration) *frame.Frame {
+	return frame.New(frame.CONNECTED, frame.Version, v.String(), frame.HeartBeat, beatHeader(give, want),
+		frame.Session, rand.Text(), frame.Server, software)
+}
+
+// admit checks the virtual host and the credentials, and returns the user.
+func (c *serverConn) admit(ctx context.Context, f *frame.Frame) (user string, err error) {
 	host := f.Header.Get(frame.Host)
 	if len(c.o.VirtualHosts) > 0 && !slices.Contains(c.o.VirtualHosts, host) {
-		return transport.WithReason(transport.ErrRefused, fmt.Sprintf("no virtual host %.60q here", host))
+		return "", transport.WithReason(transport.ErrRefused, fmt.Sprintf("no virtual host %.60q here", host))
 	}
 	login, passcode := f.Header.Get(frame.Login), f.Header.Get(frame.Passcode)
 	if _, versions := f.Header.Contains(frame.AcceptVersion); !versions {
 		// The specification of 1.0 writes a blank after the colon.
 		login, passcode = strings.TrimPrefix(login, " "), strings.TrimPrefix(passcode, " ")
 	}
-	user, err := c.o.Admit(ctx, &c.info, transport.Credentials{User: login, Password: passcode, VirtualHost: host})
-	c.info.User = user
-	return err
+	return c.o.Admit(ctx, &c.info, transport.Credentials{User: login, Password: passcode, VirtualHost: host})
+}
+
+// Info returns what was negotiated, and who the peer was found to be.
+func (c *serverConn) Info() *transport.Info {
+	if i := c.shown.Load(); i != nil {
+		return i
+	}
+	return &c.info
 }
 
 // act handles what a client sends.
 func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
+	if c.watchful && !c.friend.Load() {
+		c.recognise(f)
+	}
 	switch f.Command {
 	case frame.SEND:
 		if m, err = c.sent(f); m == nil && err == nil {
@@ -156,17 +204,26 @@ func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
 		err = c.acknowledge(f, transport.WithReason(transport.ErrRefused, "the subscriber sent NACK"))
 	case frame.DISCONNECT:
 		return nil, c.disconnect(f)
+	case frame.CONNECT, frame.STOMP:
+		err = c.connectLate(f)
 	case frame.BEGIN, frame.COMMIT, frame.ABORT:
 		err = malformed("%s: transactions are not supported; send each frame without a transaction header", f.Command)
 	default:
 		err = malformed("unexpected %s from a client that is connected", f.Command)
 	}
-	if err != nil {
-		c.refuse(err, f)
+	switch {
+	case err == nil:
+		c.receipt(f)
+		return m, nil
+	case c.stream.Err() != nil: // it has been told
 		return nil, err
+	case c.friend.Load():
+		receipt, asked := f.Header.Contains(frame.Receipt)
+		c.complain(err, receipt, asked)
+		return nil, nil
 	}
-	c.receipt(f)
-	return m, nil
+	c.refuse(err, f)
+	return nil, err
 }
 
 // receipt confirms f if it asks.
@@ -191,8 +248,12 @@ func (c *serverConn) refuse(why error, f *frame.Frame) {
 // ("ERROR").
 func (c *serverConn) appendError(dst []byte, why error, receipt string, asked bool) []byte {
 	text := transport.Reason(why)
+	line := c.v.headline(text)
+	if c.friend.Load() { // which reads no escapes
+		line = strings.NewReplacer(":", ";", "\\", " ").Replace(line)
+	}
 	e := frame.New(frame.ERROR, frame.Version, strings.Join(versionNames[:], ","),
-		frame.Message, c.v.headline(text), frame.ContentType, "text/plain")
+		frame.Message, line, frame.ContentType, "text/plain")
 	if asked {
 		e.Header.Add(frame.ReceiptId, receipt)
 	}
@@ -224,13 +285,17 @@ func (c *serverConn) sent(f *frame.Frame) (*transport.Message, error) {
 	if m.To == "" {
 		return nil, malformed("SEND without a destination header; this server serves %s", c.served())
 	}
+	friend := c.friend.Load()
 	if !c.serves(m.To) {
 		if c.session != nil {
 			return nil, c.handOver(m, f)
 		}
+		if friend {
+			return nil, noRoute(noSubscriptionThere)
+		}
 		return nil, noRoute("no destination %.60q; this server serves %s", m.To, c.served())
 	}
-	if m.ReplyTo != "" && c.session == nil && c.find(m.ReplyTo) == nil {
+	if m.ReplyTo != "" && c.session == nil && !friend && c.find(m.ReplyTo) == nil {
 		return nil, noRoute("reply-to %.60q is not subscribed on this connection; SUBSCRIBE it first, or use a name below %s",
 			m.ReplyTo, tempPrefix)
 	}
@@ -248,8 +313,11 @@ func (c *serverConn) served() string {
 
 // SettleMessage ends the connection of a client whose SEND was rejected, with
 // the reason: STOMP has no milder way to say so. Other outcomes mean nothing
-// here.
+// here. A client of oVirt's is told without that end.
 func (c *serverConn) SettleMessage(_ uint64, o transport.Outcome) error {
+	if c.friend.Load() {
+		return c.settled(o)
+	}
 	if !o.IsRejected() {
 		return nil
 	}

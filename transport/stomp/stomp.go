@@ -10,8 +10,9 @@ import (
 type Transport struct{}
 
 func init() {
-	transport.Register(transport.Scheme{Name: "stomp", Port: "61613", Transport: Transport{}})
-	transport.Register(transport.Scheme{Name: "stomps", Port: "61614", TLS: true, Transport: Transport{}})
+	profiles := []transport.Profile{transport.OVirt}
+	transport.Register(transport.Scheme{Name: "stomp", Port: "61613", Transport: Transport{}, Profiles: profiles})
+	transport.Register(transport.Scheme{Name: "stomps", Port: "61614", TLS: true, Transport: Transport{}, Profiles: profiles})
 }
 
 const (

@@ -17,6 +17,7 @@ type subscription struct {
 	ack             transport.AckMode
 	named           bool          // the client gave an id, as all but 1.0 must
 	private         bool          // its destination is the client's own
+	dotted          bool          // its destination is a name of oVirt's, which a broker has as a topic
 	slots           chan struct{} // one for each unsettled message, if the client limits them
 
 	// The fields below are protected by the connection's mu.
@@ -42,7 +43,12 @@ func (c *serverConn) subscribe(f *frame.Frame) error {
 	if !s.named && c.v == v10 {
 		s.id = s.destination
 	}
+	friend := c.friend.Load()
+	s.dotted = friend && !strings.HasPrefix(s.destination, "/")
 	if s.destination == "" || s.id == "" {
+		if friend {
+			return malformed(noDestinationOrID)
+		}
 		return malformed("SUBSCRIBE needs the headers destination and id")
 	}
 	credit := prefetch(f)
@@ -60,12 +66,18 @@ func (c *serverConn) enter(s *subscription) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.ContainsFunc(c.subs, func(o *subscription) bool { return o.id == s.id }) {
+		if c.friend.Load() {
+			return malformed(idExists)
+		}
 		return malformed("subscription id %.40q is in use", s.id)
 	}
 	if len(c.subs)+len(c.temps) >= c.o.Limits.Subscriptions {
 		return tooLarge("more than %d subscriptions on a connection", c.o.Limits.Subscriptions)
 	}
 	c.subs = append(c.subs, s)
+	if s.destination == eventQueue {
+		c.listening++
+	}
 	return nil
 }
 
@@ -84,10 +96,17 @@ func (c *serverConn) unsubscribe(f *frame.Frame) error {
 	if id == "" && c.v == v10 {
 		id = f.Header.Get(frame.Destination)
 	}
+	friend := c.friend.Load()
+	if id == "" && friend {
+		return malformed(noID)
+	}
 	c.mu.Lock()
 	i := slices.IndexFunc(c.subs, func(s *subscription) bool { return s.id == id })
 	if i < 0 {
 		c.mu.Unlock()
+		if friend {
+			return nil
+		}
 		return malformed("UNSUBSCRIBE of the unknown id %.40q", id)
 	}
 	gone := c.subs[i]
@@ -105,6 +124,9 @@ func (c *serverConn) unsubscribe(f *frame.Frame) error {
 // leave takes a subscription out, and returns what was not settled. It needs mu.
 func (c *serverConn) leave(gone *subscription) []delivery {
 	gone.gone = true
+	if gone.destination == eventQueue {
+		c.listening--
+	}
 	c.subs = slices.DeleteFunc(c.subs, func(s *subscription) bool { return s == gone })
 	settled := c.unsettled.take(nil, c.lastID, func(d *delivery) bool { return d.sub == gone })
 	disown(settled)
@@ -221,6 +243,7 @@ func (c *serverConn) settle(settled []delivery, o transport.Outcome, err error) 
 func (c *serverConn) ended(err error) {
 	c.mu.Lock()
 	c.over = true
+	c.nudges.stop()
 	settled := c.unsettled.take(nil, c.lastID, func(*delivery) bool { return true })
 	c.mu.Unlock()
 	disown(settled)
@@ -233,7 +256,7 @@ func (c *serverConn) find(to string) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subs {
-		if s.destination == to && (c.session == nil || s.private) {
+		if s.destination == to && c.feeds(s) {
 			return s
 		}
 	}

@@ -27,7 +27,7 @@ func (s *scanner) judge(m *Message) {
 	d := &s.draft
 	token, reason := s.identity()
 	if !d.seen.has(method) && (d.seen.has(result) || d.seen.has(failure)) {
-		d.response(m, token, reason)
+		s.response(m, token, reason)
 		return
 	}
 	if why := s.refuse(); why != "" {
@@ -59,7 +59,8 @@ func (s *scanner) judge(m *Message) {
 
 // response fills in an answer, good or bad: nobody may answer it, so it stays
 // a Response whatever is wrong with it.
-func (d *draft) response(m *Message, token []byte, reason string) {
+func (s *scanner) response(m *Message, token []byte, reason string) {
+	d := &s.draft
 	m.Kind = Response
 	m.ID = token
 	m.Result = d.get(result)
@@ -67,7 +68,7 @@ func (d *draft) response(m *Message, token []byte, reason string) {
 	if v := d.get(metadata); IsObject(v) {
 		m.Metadata = v
 	}
-	switch why := d.common(); {
+	switch why := s.common(); {
 	case why != "":
 		m.Reason = why
 	case d.seen.has(result) && d.seen.has(failure):
@@ -85,7 +86,7 @@ func (d *draft) response(m *Message, token []byte, reason string) {
 // id and the text of its method.
 func (s *scanner) refuse() string {
 	d := &s.draft
-	if why := d.common(); why != "" {
+	if why := s.common(); why != "" {
 		return why
 	}
 	switch {
@@ -123,7 +124,8 @@ func (s *scanner) refuseParams(c byte) string {
 
 // common returns what is wrong with the parts that all messages share, except
 // the id.
-func (d *draft) common() string {
+func (s *scanner) common() string {
+	d := &s.draft
 	switch {
 	case d.twice != 0:
 		return d.twice.appear()
@@ -131,7 +133,7 @@ func (d *draft) common() string {
 		return badNames
 	case !d.seen.has(version):
 		return noVersion
-	case string(d.raw[version]) != `"2.0"` && !d.spelledVersion():
+	case string(d.raw[version]) != `"2.0"` && !d.spelledVersion() && !s.otherVersion():
 		return badVersion
 	}
 	return ""
@@ -166,6 +168,18 @@ func (d *draft) spelledVersion() bool {
 	var buf [64]byte
 	text, _ := unescape(buf[:0], unquoted(d.raw[version]))
 	return string(text) == "2.0"
+}
+
+// otherVersion tells whether the version is one that the limits take besides.
+func (s *scanner) otherVersion() bool {
+	if !s.limits.version2() {
+		return false
+	}
+	switch string(s.draft.raw[version]) {
+	case `"2"`, `2`, `2.0`:
+		return true
+	}
+	return false
 }
 
 // methodName returns the text of the method, or what is wrong with it.

@@ -105,6 +105,8 @@ type Limits struct {
 	// ScalarParams accepts a string, number or boolean as params. The caller
 	// treats such a value x as [x].
 	ScalarParams bool
+	// Version2 accepts the versions "2" and 2, also as 2.0, besides "2.0".
+	Version2 bool
 }
 
 func (l *Limits) depth() int {
@@ -130,3 +132,4 @@ func (l *Limits) id() int {
 
 func (l *Limits) nullParams() bool   { return l != nil && l.NullParams }
 func (l *Limits) scalarParams() bool { return l != nil && l.ScalarParams }
+func (l *Limits) version2() bool     { return l != nil && l.Version2 }
