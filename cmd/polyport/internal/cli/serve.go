@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"runtime"
 	"time"
 
 	"go.uber.org/fx"
@@ -14,6 +15,8 @@ import (
 // they mean the server's side here.
 type serve struct {
 	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT, or stomp://… for one wire (127.0.0.1:7070); repeatable."`
+	Profile *string        `group:"config" placeholder:"NAME" help:"Serve programs of an older system as they are: ovirt or odl (OpenDaylight)."`
+	Dest    []string       `name:"destination" group:"config" placeholder:"QUEUE" help:"Name of a queue served (rpc); may be repeated."`
 	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
@@ -75,6 +78,7 @@ func (v *serve) run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(heapOf(conf))
 	var server *app.Server
 	a := app.New(conf, app.Output{Stdout: e.stdout, Log: e.stderr, JSON: v.JSON}, fx.Populate(&server))
 	if err := a.Err(); err != nil {
@@ -108,6 +112,10 @@ func (v *serve) flags() map[string]any {
 	if v.Consume != nil {
 		given["consume"] = v.Consume
 	}
+	if v.Dest != nil {
+		given["destinations"] = v.Dest
+	}
+	set(given, "profile", v.Profile)
 	if v.JSON {
 		given["log.format"] = "json"
 	}
