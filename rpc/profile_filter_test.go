@@ -106,7 +106,7 @@ func TestCheckFilterOfParts(t *testing.T) {
 	for filter, good := range map[string]bool{
 		"host|virt|VM_status|*": true, "*|*|*|1": true, "#": true, "task.*": true,
 		"*|*|*|*": false, "host|virt|*": false, "host|vi*|x|y": false, "||*|": false,
-		"a|b|*|" + strings.Repeat("x", 255): false,
+		"a|*|b|c|d": false, "a|b|*|" + strings.Repeat("x", 255): false,
 	} {
 		err := rpc.CheckFilter(filter)
 		if (err == nil) != good || err != nil && !errors.Is(err, rpc.ErrTopic) {
