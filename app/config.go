@@ -25,6 +25,14 @@ type Config struct {
 	// stomps://HOST:PORT for one wire alone. Port 0 picks a free one. None means
 	// 127.0.0.1:7070, unless there is something to consume.
 	Listen []string `koanf:"listen"`
+	// Profile is the older system whose programs are served as they are at all
+	// addresses that do not say it themselves, as stomp://HOST:PORT?profile=ovirt
+	// does: [transport.OVirt], [transport.OpenDaylight], or "" for none. Wires that
+	// do not have it do without.
+	Profile transport.Profile `koanf:"profile"`
+	// Destinations are the names of the queues that are served at the addresses.
+	// None means rpc and, with the profile ovirt, those of oVirt.
+	Destinations []string `koanf:"destinations"`
 	// Consume are queues of brokers whose requests are served, too: URLs such
 	// as stomp://USER:PASSWORD@HOST:PORT/queue/calc. They are secret for the
 	// passwords in them.
@@ -239,7 +247,12 @@ func (c Config) Validate() error {
 			return &ConfigError{Key: "consume", Err: err}
 		}
 	}
+	if err := CheckProfile(c.Profile, ""); err != nil {
+		return &ConfigError{Key: "profile", Err: err}
+	}
 	switch {
+	case slices.Contains(c.Destinations, ""):
+		return &ConfigError{Key: "destinations", Err: errors.New("a queue needs a name")}
 	case !slices.Contains([]string{"", "text", "json"}, c.Log.Format):
 		return &ConfigError{Key: "log.format", Err: fmt.Errorf("expected text or json, got %q", c.Log.Format)}
 	case (c.Consumer.Cert == "") != (c.Consumer.Key == ""):
@@ -300,7 +313,7 @@ func listenURL(addr string) (*url.URL, error) {
 	case u.Host == "" || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("%q is no address to listen at; expected %s://HOST:PORT", addr, u.Scheme)
 	}
-	return u, nil
+	return u, checkParameters(u)
 }
 
 // A setting is one leaf of Config.

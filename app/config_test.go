@@ -124,6 +124,10 @@ func TestLoadPrecedence(t *testing.T) {
 			"a version as a number and as a text", "tls: {min_version: 1.2}", env("POLYPORT_CONSUMER_MIN_VERSION=1.3"), nil,
 			with(func(c *app.Config) { c.TLS.MinVersion, c.Consumer.MinVersion = "1.2", "1.3" }),
 		},
+		{
+			"a profile and queues", "profile: odl", env("POLYPORT_DESTINATIONS=a,b"), flags("profile", "ovirt"),
+			with(func(c *app.Config) { c.Profile, c.Destinations = transport.OVirt, []string{"a", "b"} }),
+		},
 		{"zero means the default", "queue: {depth: 0}\nstop_timeout: 0s\nlisten: []", nil, nil, defaults},
 		{"variables of others are none of ours", "", env("POLYPORT_PORT=tcp://10.0.0.1:7070", "PATH=/bin", "POLYPORT_"), nil, defaults},
 		{"headings with nothing below", "queue:\nlog:\n", nil, nil, defaults},
@@ -183,6 +187,12 @@ func TestLoadErrors(t *testing.T) {
 		{"TLS without a certificate", "listen: 'stomps://localhost:70'", "", nil, []string{"tls.cert"}},
 		{"a certificate without its key", "tls: {cert: a.pem}", "", nil, []string{"tls", "go together"}},
 		{"authorities without a certificate", "tls: {client_ca: a.pem}", "", nil, []string{"tls.client_ca"}},
+		{"an unknown profile", "profile: vdsm", "", nil, []string{`profile: unknown profile "vdsm"; known are ovirt, odl`}},
+		{"a profile by number", "profile: 5", "", nil, []string{"profile: expected text"}},
+		{"an unknown profile of an address", "listen: ['localhost:70?profile=x']", "", nil, []string{`listen: unknown profile "x"; known are`}},
+		{"a profile of another wire", "listen: ['amqp://localhost:70?profile=ovirt']", "", nil, []string{"listen: the wire amqp has no profile ovirt"}},
+		{"a parameter that is none", "listen: ['stomp://localhost:70?profil=ovirt']", "", nil, []string{`listen: unknown parameter "profil"`}},
+		{"a queue without a name", "destinations: [rpc, '']", "", nil, []string{"destinations: a queue needs a name"}},
 		{"a user without a name", "users: {'': a}", "", nil, []string{"users", "name"}},
 	}
 	for _, tt := range tests {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/polyport/polyport/broker"
+	"github.com/polyport/polyport/transport"
 )
 
 // convert makes a value of type t from what a file, a flag or, as text, an
@@ -43,6 +44,12 @@ func convert(t reflect.Type, v any) (any, error) {
 		return toInt(v)
 	case bool:
 		return toBool(v)
+	case transport.Profile:
+		s, err := toString(v)
+		if err != nil {
+			return nil, err
+		}
+		return transport.Profile(s.(string)), nil
 	case TLSVersion:
 		return TLSVersion(fmt.Sprint(v)), nil // YAML takes 1.2 for a number
 	case string:

@@ -12,8 +12,8 @@
 //
 // Methods of one's own join by [AsMethods], given to New as
 // fx.Provide(app.AsMethods(ctor)). Those who want other parts compose the modules
-// themselves: [LogModule], [RPCModule], [SampleModule] and [ServerModule] make up
-// [Module]. All constructors are exported and work without fx.
+// themselves: [LogModule], [RPCModule], [SampleModule], [OVirtModule] and
+// [ServerModule] make up [Module]. All constructors are exported and work without fx.
 //
 // # Life
 //
@@ -21,6 +21,7 @@
 // there are any, then writes one line for each:
 //
 //	listening 127.0.0.1:7070 amqp http stomp ws zmq
+//	profile ovirt 127.0.0.1:7070 stomp
 //	broker /queue/NAME /topic/NAME
 //	consuming stomp://127.0.0.1:61613/queue/calc
 //
@@ -36,6 +37,8 @@
 // variables, then flags. The settings, with their defaults:
 //
 //	listen: ["127.0.0.1:7070"]   POLYPORT_LISTEN=a,b
+//	profile: ""                  POLYPORT_PROFILE; ovirt, odl: of addresses that name none by ?profile=
+//	destinations: []             POLYPORT_DESTINATIONS=a,b; queues served; none means rpc, and those of the profile
 //	consume: []                  POLYPORT_CONSUME=a,b; queues of brokers
 //	consumer:                    POLYPORT_CONSUMER_…
 //	  at_least_once: false       acknowledge after the answer, not before
@@ -107,5 +110,6 @@
 // # Sample services
 //
 // Echo, Math.Sum, Sleep, Fail and Task.Run; see [SampleMethods]. The topic clock
-// tells the time; see [Server].
+// tells the time; see [Server]. With the profile ovirt those of oVirt, too; see
+// [OVirtMethods].
 package app

@@ -14,16 +14,17 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// NewLogger returns a logger that writes to w as c says; a nil w discards all.
+// NewLogger returns a logger that writes to w as c says, with flows
+// ([FlowHandler]); a nil w discards all.
 func NewLogger(c LogConfig, w io.Writer) *slog.Logger {
 	if w == nil {
 		return slog.New(slog.DiscardHandler)
 	}
 	o := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(FlowHandler(slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(FlowHandler(slog.NewTextHandler(w, o)))
 }
 
 // NewListenOptions returns the options of every address that c listens at. It

@@ -18,7 +18,7 @@ import (
 
 // Module is the whole server. It needs a [Config] and an [Output] in the
 // application, and provides a [*Server], started and stopped with it.
-var Module = fx.Module("app", LogModule, RPCModule, SampleModule, ServerModule)
+var Module = fx.Module("app", LogModule, RPCModule, SampleModule, OVirtModule, ServerModule)
 
 // LogModule provides the logger, and sends fx's own events there at the level
 // debug.

@@ -37,10 +37,10 @@ func sharing() (wires []string) {
 // there.
 func (s *Server) open(ctx context.Context, u *url.URL) (*transport.Listener, []string, error) {
 	if u.Scheme != "" && !canShare(u.Scheme) {
-		l, err := transport.Listen(ctx, u.String(), s.p.Options)
+		l, err := transport.Listen(ctx, u.String(), s.options(u))
 		return l, []string{u.Scheme}, err
 	}
-	o := s.portOptions(u.Scheme)
+	o := s.portOptions(u)
 	l, err := port.Listen(ctx, address(u), o)
 	if u.Scheme != "" {
 		return l, []string{u.Scheme}, err
@@ -48,15 +48,15 @@ func (s *Server) open(ctx context.Context, u *url.URL) (*transport.Listener, []s
 	return l, spoken(o, s.p.Config.TLS.mutual()), err
 }
 
-// portOptions returns the options of a port for one wire, or for all if scheme is
-// empty.
-func (s *Server) portOptions(scheme string) *port.Options {
-	c := s.p.Config
+// portOptions returns the options of a port for one wire, or for all if u has no
+// scheme.
+func (s *Server) portOptions(u *url.URL) *port.Options {
+	c, scheme := s.p.Config, u.Scheme
 	o := &port.Options{
-		ListenOptions: *s.p.Options, TLSOnly: c.TLS.Only,
+		ListenOptions: *s.options(u), TLSOnly: c.TLS.Only,
 		DetectionTimeout: c.Limits.DetectionTimeout, ClientCerts: map[string]port.ClientCert{},
 	}
-	web := http.New(&http.Options{Origins: c.HTTP.Origins, NoXMLRPC: c.HTTP.NoXMLRPC, Compat: c.HTTP.Compat})
+	web := http.New(&http.Options{Origins: c.HTTP.Origins, NoXMLRPC: c.HTTP.NoXMLRPC, Compat: c.HTTP.Compat || o.Profile == transport.OpenDaylight})
 	o.Transports = map[string]transport.Transport{"http": web, "ws": web}
 	if scheme != "" {
 		wire := scheme

@@ -23,8 +23,9 @@ import (
 
 // Output is where a server writes. The zero value discards everything.
 type Output struct {
-	// Stdout gets one line for each address listened at, before anything else, and
-	// one that tells of the broker, if there is one.
+	// Stdout gets one line for each address listened at, before anything else, a
+	// further one if it has a profile, and one that tells of the broker, if there is
+	// one.
 	Stdout io.Writer
 	// Log gets the log records.
 	Log io.Writer
@@ -39,6 +40,9 @@ type Endpoint struct {
 	// Wires are the schemes that can be spoken there: those without TLS in order,
 	// then those with it.
 	Wires []string
+	// Profile is the older system whose programs are served there as they are, or
+	// "".
+	Profile transport.Profile
 }
 
 // URL returns what a client on the same machine dials to reach e over a wire.
@@ -100,7 +104,7 @@ func NewServer(p Params) *Server {
 }
 
 // Start listens at all addresses and subscribes to all queues, writes the lines
-// "listening ADDR WIRES" and "consuming URL", and serves them until Stop. If one
+// "listening ADDR WIRES", "profile NAME ADDR WIRES" and "consuming URL", and serves them until Stop. If one
 // of them cannot be had it takes none. Connections to brokers that are lost
 // later are made again; a broker that refuses the subscription ends the server.
 func (s *Server) Start(ctx context.Context) error {
@@ -145,7 +149,7 @@ func (s *Server) listen(ctx context.Context) error {
 			return err
 		}
 		s.listeners = append(s.listeners, l)
-		s.endpoints = append(s.endpoints, Endpoint{Addr: l.Addr().String(), Wires: wires})
+		s.endpoints = append(s.endpoints, Endpoint{Addr: l.Addr().String(), Wires: wires, Profile: s.p.Config.profileOf(u)})
 	}
 	return nil
 }
@@ -153,11 +157,9 @@ func (s *Server) listen(ctx context.Context) error {
 // announce needs mu.
 func (s *Server) announce(context.Context) error {
 	for _, e := range s.endpoints {
-		line := append([]any{"listening", e.Addr}, anys(e.Wires)...)
-		if err := s.p.Output.print(line, map[string]any{"listening": e.Addr, "wires": e.Wires}); err != nil {
+		if err := s.announceEndpoint(e); err != nil {
 			return err
 		}
-		s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires)
 	}
 	if s.p.Hub != nil {
 		const queues, topics = "/queue/NAME", "/topic/NAME"
@@ -178,6 +180,21 @@ func (s *Server) announce(context.Context) error {
 		s.p.Log.Info("consuming", "queues", c.urls, "peer", c.conn.Info().Peer, "at_least_once", s.p.Config.Consumer.AtLeastOnce)
 	}
 	return nil
+}
+
+func (s *Server) announceEndpoint(e Endpoint) error {
+	line := append([]any{"listening", e.Addr}, anys(e.Wires)...)
+	if err := s.p.Output.print(line, map[string]any{"listening": e.Addr, "wires": e.Wires}); err != nil {
+		return err
+	}
+	if e.Profile == "" {
+		s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires)
+		return nil
+	}
+	s.p.Log.Info("listening", "addr", e.Addr, "wires", e.Wires, "profile", e.Profile)
+	wires := having(e.Wires, e.Profile)
+	line = append([]any{"profile", e.Profile, e.Addr}, anys(wires)...)
+	return s.p.Output.print(line, map[string]any{"profile": e.Profile, "address": e.Addr, "wires": wires})
 }
 
 // print writes a line, or what says the same in JSON.

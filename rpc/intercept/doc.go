@@ -10,4 +10,7 @@
 //	}
 //
 // so that what measures and logs sees how panics and refusals end.
+//
+// [Flow] hands on, from call to call, the id by which oVirt's programs find in their
+// logs what belongs together; [FlowOf] is for a log handler.
 package intercept

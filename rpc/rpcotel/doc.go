@@ -16,6 +16,9 @@
 //	error.type                that code, "not sent" or "unknown"
 //	network.protocol.name     the wire: stomp, mem, …
 //
+// Spans of calls that came with the flow id of an oVirt program ([intercept.FlowHeader]),
+// or are sent with one, have it as ovirt.flow_id.
+//
 // Spans have those of the conventions before version 1.38, too, which many
 // dashboards still ask for: rpc.system, rpc.jsonrpc.version and
 // rpc.jsonrpc.error_code.

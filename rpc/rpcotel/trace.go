@@ -128,6 +128,9 @@ func spanAttributes(c *rpc.Invocation, call intercept.Call) []attribute.KeyValue
 	if c.Incoming {
 		peer = "client"
 	}
+	if flow := c.Get(intercept.FlowHeader); flow != "" {
+		as = append(as, attribute.String("ovirt.flow_id", flow[:min(len(flow), 128)]))
+	}
 	if c.Info.Remote == nil {
 		return as
 	}

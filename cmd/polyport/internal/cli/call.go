@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/polyport/polyport/rpc"
+	"github.com/polyport/polyport/rpc/intercept"
 )
 
 type call struct {
@@ -16,6 +18,7 @@ type call struct {
 	Params string `arg:"" optional:"" help:"A JSON array or object."`
 
 	Durable bool       `help:"Ask a broker to keep the request across its restart."`
+	Flow    string     `placeholder:"ID" help:"Say of which flow the call is a part; for the logs of oVirt's programs, and of ours."`
 	Async   asyncValue `help:"Give the call a handle, by which it outlives a lost connection; with =UUID, come back to that call."`
 }
 
@@ -39,17 +42,25 @@ Examples:
     polyport call stomp://127.0.0.1:7070 Task.Run '{"ms":60000}' --async=3b241101-e2bb-4255-8caf-4136c566a962`
 }
 
+// Validate is called by kong.
+func (v *call) Validate() error {
+	if v.Flow != "" && v.Async.given {
+		return errors.New("--flow goes with the call, --async may send several; choose one")
+	}
+	return v.common.Validate()
+}
+
 func (v *call) run(ctx context.Context, e *environment) error {
 	params, err := requestParams(v.Method, v.Params)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := v.bound(ctx)
+	ctx, cancel := v.bound(intercept.WithFlow(ctx, v.Flow))
 	defer cancel()
 	if v.Async.given {
 		return v.detach(ctx, e, params)
 	}
-	c, err := v.dial(ctx, v.URL, &rpc.ClientOptions{Durable: v.Durable, Mux: callee()})
+	c, err := v.dial(ctx, v.URL, v.clientOptions())
 	if err != nil {
 		return err
 	}
@@ -59,6 +70,15 @@ func (v *call) run(ctx context.Context, e *environment) error {
 		return callError(v.wrongParams(ctx, e, c, err), v.URL)
 	}
 	return printJSON(e, result)
+}
+
+// clientOptions are those of a client that makes the call.
+func (v *call) clientOptions() *rpc.ClientOptions {
+	o := &rpc.ClientOptions{Durable: v.Durable, Mux: callee()}
+	if v.Flow != "" {
+		o.Interceptors = []rpc.Interceptor{intercept.Flow}
+	}
+	return o
 }
 
 // callee is what a server can call at the caller: Echo, so that Call.Back has

@@ -14,6 +14,8 @@ import (
 // they mean the server's side here.
 type serve struct {
 	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT, or stomp://… for one wire (127.0.0.1:7070); repeatable."`
+	Profile *string        `group:"config" placeholder:"NAME" help:"Serve programs of an older system as they are: ovirt or odl (OpenDaylight)."`
+	Dest    []string       `name:"destination" group:"config" placeholder:"QUEUE" help:"Name of a queue served (rpc); may be repeated."`
 	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
 	JSON    bool           `help:"Print the addresses and log in JSON."`
@@ -108,6 +110,10 @@ func (v *serve) flags() map[string]any {
 	if v.Consume != nil {
 		given["consume"] = v.Consume
 	}
+	if v.Dest != nil {
+		given["destinations"] = v.Dest
+	}
+	set(given, "profile", v.Profile)
 	if v.JSON {
 		given["log.format"] = "json"
 	}

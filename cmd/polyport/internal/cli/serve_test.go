@@ -101,3 +101,25 @@ func TestServeStopsLate(t *testing.T) {
 		t.Error("the call = nil, want an error")
 	}
 }
+
+// A profile has a line of its own for each address that has it, and the sample of oVirt.
+func TestServeProfile(t *testing.T) {
+	c := begin(t, "serve", "--listen", "127.0.0.1:0", "--listen", "mem://cli-profile", "--profile", "ovirt", "--destination", "rpc", "--destination", "calc")
+	out := c.stdout.await(t, "cli-profile mem\nprofile ovirt cli-profile mem\n")
+	lines(t, "serve --profile", out, `listening 127\.0\.0\.1:\d+ amqp http stomp ws zmq`, `profile ovirt 127\.0\.0\.1:\d+ stomp`, `listening cli-profile mem`, `profile ovirt cli-profile mem`)
+	addr := strings.Fields(out)[1]
+	if got := run(t, "call", "zmq://"+addr, "Test.echo", `{"msg":"hello"}`); got.code != 0 || got.stdout != "\"hello\"\n" {
+		t.Errorf("call Test.echo = %+v, want hello", got)
+	}
+	if got := run(t, "call", "stomp://"+addr+"/queue/calc", "Math.Sum", "[1,2]"); got.code != 0 || got.stdout != "3\n" {
+		t.Errorf("call of another queue = %+v, want 3", got)
+	}
+	if got := c.end(); got.code != 0 {
+		t.Errorf("serve = %+v, want 0", got)
+	}
+	for _, args := range [][]string{{"--profile", "vdsm"}, {"--listen", "127.0.0.1:0?profile=vdsm"}} {
+		if got := run(t, append([]string{"serve"}, args...)...); got.code != 2 || !strings.Contains(got.stderr, `unknown profile "vdsm"; known are ovirt, odl`) {
+			t.Errorf("serve %q = %+v, want 2 and the known ones", args, got)
+		}
+	}
+}
