@@ -123,12 +123,10 @@ func testGlued(t *testing.T) {
 	a.forEach(t, func(t *testing.T, o options) {
 		e := startOVirt(t, "engine.py", o)
 		e.do("connect", nil)
-		for range 2 {
-			e.all(1000, nil)
-			for range 3 { // line ends that nobody needed are no hindrance
-				time.Sleep(200 * time.Millisecond)
-				e.call(`true`, "Host.ping", nil, "wait", 2)
-			}
+		e.all(1000, nil)
+		for range 4 { // line ends that nobody needed are no hindrance
+			time.Sleep(150 * time.Millisecond)
+			e.call(`true`, "Host.ping", nil, "wait", 2)
 		}
 		if s := e.do("state", nil); len(s.Problems)+len(s.Errors)+s.Late > 0 {
 			t.Errorf("%+v", s)
@@ -169,10 +167,8 @@ func testContentLength(t *testing.T) {
 	judge("RECEIPT")
 
 	e := startOVirt(t, "engine.py", with(a.options(false), options{"heartbeat": 2000}))
-	for range 2 { // beats come meanwhile
-		e.call(`true`, "Host.ping", nil)
-		e.call(`1200`, "Test.sleep", options{"ms": 1200})
-	}
+	e.call(`1200`, "Test.sleep", options{"ms": 1200}) // a beat comes meanwhile
+	e.call(`true`, "Host.ping", nil)
 	if s := e.do("state", nil); len(s.Problems) > 0 {
 		t.Errorf("%+v", s)
 	}
@@ -384,7 +380,7 @@ func TestOVirtGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			ctx, cancel := context.WithTimeout(t.Context(), 3*beat)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*beat)
 			if _, err := conn.Recv(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("while vdsm beats, Recv = %v", err)
 			}
