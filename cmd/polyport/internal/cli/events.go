@@ -36,11 +36,13 @@ Exit status 0 says that N events came or, without --count, that it was interrupt
 connection could not be made or fewer than N came in time; 1 that the server refused or ended the subscription. With
 --no-reconnect it is 3 also when the connection ends.
 
+With ?profile=ovirt a filter has the form of oVirt's, receiver|component|operation|unique, where * is any; # is all.
+
 Examples:
 
     polyport events stomp://127.0.0.1:7070 clock
-    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m
-    polyport events stomps://host.example:54321?profile=ovirt '*|virt|VM_status|*'`
+    polyport events 'stomp://127.0.0.1:54321?profile=ovirt' '*|virt|VM_status|*'
+    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m`
 }
 
 // connecting is how long it may take to connect and subscribe.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
@@ -87,6 +88,9 @@ func (r *reader) subscribe(
 	s, err := c.Subscribe(ctx, r.Filter, &rpc.SubscribeOptions{Window: r.Window})
 	if err != nil {
 		_ = c.Close()
+		if errors.Is(err, rpc.ErrTopic) { // in the form that the peer's profile has
+			return nil, nil, usagef("%s", strings.TrimPrefix(errors.Unwrap(err).Error(), "rpc: "))
+		}
 		return nil, nil, callError(err, r.URL)
 	}
 	return c, s, nil
