@@ -92,7 +92,7 @@ var odlFacts = []odlRow{
 	{
 		name: "9 ids unchecked",
 		fact: "its requester takes the next message for its answer: after a timeout that of the call before",
-		here: "an answer meets its own call or none: the connection is replaced after a timeout, or on WebSocket the id tells",
+		here: "an answer meets its own call or none: the connection is replaced after a timeout",
 		run:  each(odlSchemes, odlLate),
 	},
 	{
