@@ -87,7 +87,7 @@ var odlSwitches = []odlRow{
 			them := f.requester("zmq")
 			them.do("ready")
 			before := them.do("ready").Connections
-			server := f.theirs("odl_zmq.py", "rep")
+			server := startODL(t, "odl_zmq.py", "rep")
 			c := f.dial("zmq", server.port)
 			add(t, c, 1)
 			server.do("log")
@@ -333,8 +333,7 @@ func heard(sub *odl) (e told) {
 
 // odlOneWrite: many callers of one connection.
 func odlOneWrite(t *testing.T, f *odlField) {
-	server := f.theirs("odl_zmq.py", "rep")
-	server.do("log")
+	server := startODL(t, "odl_zmq.py", "rep")
 	c := f.dial("zmq", server.port)
 	const callers, calls = 8, 40
 	var wg sync.WaitGroup
