@@ -234,7 +234,7 @@ func odlAcknowledgements(t *testing.T, f *odlField, schemes ...string) {
 
 // odlSockets: which sockets meet.
 func odlSockets(t *testing.T, f *odlField) {
-	server := f.theirs("odl_zmq.py", "rep")
+	server := startODL(t, "odl_zmq.py", "rep")
 	server.do("log")
 	got, err := rpc.Call[int](t.Context(), f.dial("zmq", server.port), "add", []int{1, 2})
 	if err != nil || got != 3 {
