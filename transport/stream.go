@@ -90,9 +90,9 @@ func (s streamSource) Read(p []byte) (int, error) {
 // Apart is [Writer.Apart].
 func (s *Stream) Apart() { s.writer.Apart() }
 
-// Beat sends b, a few bytes that show life, if nothing has been written for idle and
-// nothing is being written, and reports whether it did. It never waits.
-func (s *Stream) Beat(b []byte, idle time.Duration) bool { return s.writer.Beat(b, now()-idle) }
+// Follow sends b, a few bytes that show life, if all that was taken has been written,
+// and nothing for idle, and reports whether it did. It never waits.
+func (s *Stream) Follow(b []byte, idle time.Duration) bool { return s.writer.Follow(b, now()-idle) }
 
 // StartHeartbeat begins to send beat whenever nothing else was sent for two
 // thirds of send, and to end the stream with [ErrHeartbeat] when the peer was

@@ -462,11 +462,23 @@ func (w *Writer) Flush(ctx context.Context) error {
 }
 
 // Beat appends b, a few bytes that show life, if nothing was written since the
-// given time and nothing is being written, and reports whether it did; it never
-// waits.
-func (w *Writer) Beat(b []byte, since time.Duration) bool {
+// given time and nothing is being written; it never waits.
+func (w *Writer) Beat(b []byte, since time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.beat(b, since)
+}
+
+// Follow is Beat, but only if nothing that was appended before waits to be written.
+// It reports whether b is on its way.
+func (w *Writer) Follow(b []byte, since time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gathered == nil && w.beat(b, since)
+}
+
+// beat needs mu.
+func (w *Writer) beat(b []byte, since time.Duration) bool {
 	if w.err != nil || w.sealed != nil || w.writing || w.last > since {
 		return false
 	}

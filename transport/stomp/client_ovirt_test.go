@@ -768,11 +768,15 @@ func TestAgentCallsThroughReconnect(t *testing.T) {
 		if got := strings.Count(s.numbered(), "SEND\n"); got != n {
 			t.Fatalf("%d calls came, want %d", got, n)
 		}
+		start := time.Now()
 		s.cut(t)
 		for range n {
 			if err := <-ended; rpc.OutcomeOf(err) != rpc.Unknown || !errors.Is(err, transport.ErrReconnecting) {
 				t.Errorf("a call under way ended with %v, want an unknown outcome", err)
 			}
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the end of the connection was noticed after %v, want at once", took)
 		}
 		answered := make(chan error, 1)
 		var result string

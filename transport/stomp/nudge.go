@@ -54,7 +54,7 @@ func (n *nudges) frame() {
 
 // nudge sends one line end, if nothing was written just before.
 func (n *nudges) nudge() {
-	sent := n.stream.Beat(eol, nudgeEvery/2)
+	sent := n.stream.Follow(eol, nudgeEvery/2)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pause = min(2*n.pause, nudgeLater)
