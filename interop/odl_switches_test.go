@@ -194,7 +194,7 @@ var odlSwitches = []odlRow{
 		name:      "both acknowledgements",
 		fact:      "Java's has a result of null, Python's neither result nor error",
 		here:      "both are understood; ours is as Java's",
-		run:       func(t *testing.T, f *odlField) { odlAcknowledgements(t, f, "zmq") },
+		run:       odlAcknowledgements,
 		elsewhere: []string{"rpc.TestOpenDaylightDetach"},
 	},
 	{
@@ -204,7 +204,7 @@ var odlSwitches = []odlRow{
 		run: each(odlSchemes, func(t *testing.T, f *odlField, scheme string) {
 			them := f.requester(scheme)
 			for _, method := range []string{"slow", "void"} {
-				e := them.do("invoke", "method", method, "args", []any{120}, "timeout", 5)
+				e := them.do("invoke", "method", method, "args", []any{300}, "timeout", 5)
 				if len(e.Answers) < 2 || e.Exception != "" || strings.Contains(e.Answers[len(e.Answers)-1], "metadata") {
 					t.Errorf("%s: %q %s", method, e.Answers, e.Exception)
 				}
