@@ -322,7 +322,7 @@ func publishTo(t *testing.T, server *rpc.Server, n int) {
 }
 
 // heard is the next that is no probe.
-func heard(sub *odl) (e told) {
+func heard(sub *odl) (e report) {
 	sub.t.Helper()
 	for {
 		if e = sub.do("next"); !strings.Contains(e.Text, `"probe"`) {

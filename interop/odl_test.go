@@ -24,8 +24,8 @@ type odl struct {
 	stderr bytes.Buffer
 }
 
-// A told is what a program says that it did, or what came of it.
-type told struct {
+// A report is what a program says that it did, or what came of it.
+type report struct {
 	Event     string          `json:"event"`
 	Port      int             `json:"port"`
 	Exception string          `json:"exception"`
@@ -101,7 +101,7 @@ func startODL(t *testing.T, program, role string, args ...any) *odl {
 }
 
 // next is what the program tells next.
-func (o *odl) next() (e told) {
+func (o *odl) next() (e report) {
 	o.t.Helper()
 	if !o.lines.Scan() {
 		o.t.Fatalf("%s has ended: %v\n%s", o.name, o.lines.Err(), &o.stderr)
@@ -114,7 +114,7 @@ func (o *odl) next() (e told) {
 
 // do has the program do something, and returns what came of it. What are pairs of a
 // name and a value.
-func (o *odl) do(action string, what ...any) told {
+func (o *odl) do(action string, what ...any) report {
 	o.t.Helper()
 	command := map[string]any{"do": action}
 	for i := 0; i < len(what); i += 2 {
@@ -137,7 +137,7 @@ func (o *odl) ask(text string) string {
 }
 
 // short says in one text what came.
-func (e told) short() string {
+func (e report) short() string {
 	switch {
 	case e.Exception != "":
 		return "exception: " + e.Exception

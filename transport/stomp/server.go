@@ -25,7 +25,7 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 		conn: newConn(nc, &o.Options), o: o,
 		unsettledSlots: make(chan struct{}, o.Limits.Unsettled), several: make(chan struct{}, 1),
 	}
-	c.nudges.stream = c.stream
+	c.nudges.stream, c.nudges.secure = c.stream, c.info.TLS != nil
 	c.handle, c.broken = c.act, func(err error) { c.refuse(err, c.frames.current()) }
 	c.prepare()
 	if err := c.shake(ctx); err != nil {
@@ -90,10 +90,10 @@ type serverConn struct {
 	// session is the broker's view of the connection. It is nil without a broker,
 	// and then so are the two below.
 	session  transport.BrokerSession
-	handing  chan struct{} // one for each SEND that the broker has not decided on
-	handed   func(error)   // takes one out
-	answered func(error)   // the same, for a message to a private address
-	last     *frame.Frame  // the DISCONNECT
+	handing  gauge        // of each SEND that the broker has not decided on
+	handed   func(error)  // takes one out
+	answered func(error)  // the same, for a message to a private address
+	last     *frame.Frame // the DISCONNECT
 	expelled atomic.Pointer[expulsion]
 
 	mu sync.Mutex // protects the fields below
@@ -186,7 +186,10 @@ func (c *serverConn) Info() *transport.Info {
 
 // act handles what a client sends.
 func (c *serverConn) act(f *frame.Frame) (m *transport.Message, err error) {
-	if c.watchful && !c.friend.Load() {
+	switch {
+	case c.friend.Load():
+		c.nudges.heard()
+	case c.watchful:
 		c.recognise(f)
 	}
 	switch f.Command {
