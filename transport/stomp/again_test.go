@@ -30,7 +30,12 @@ func TestHeadsThatComeAgain(t *testing.T) {
 		{
 			"another one between",
 			[]string{head + "ab^@" + "SEND\ndestination:rpc\nk:w\ncontent-length:2\n\ncd^@" + head + "ef^@"},
-			[]*transport.Message{message("ab"), {To: "/queue/rpc", Headers: []transport.Header{{Name: "k", Value: "w"}}, Body: []byte("cd")}, message("ef")}, "",
+			[]*transport.Message{
+				message("ab"),
+				{To: "/queue/rpc", Headers: []transport.Header{{Name: "k", Value: "w"}}, Body: []byte("cd")},
+				message("ef"),
+			},
+			"",
 		},
 		{
 			"a head that begins with the last", []string{"SEND\ndestination:rpc\n\nab^@SEND\ndestination:rpc\nsubject:s\n\ncd^@"},
@@ -44,10 +49,11 @@ func TestHeadsThatComeAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil, nil)
 				p := r.connect("1.2")
-				told := ""
+				var all strings.Builder
 				for _, part := range c.parts {
-					told += p.say(part)
+					all.WriteString(p.say(part))
 				}
+				told := all.String()
 				got := r.session().received()
 				for _, m := range got {
 					m.To = "/queue/" + strings.TrimPrefix(m.To, "/queue/")
