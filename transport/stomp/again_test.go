@@ -38,8 +38,10 @@ func TestHeadsThatComeAgain(t *testing.T) {
 			"",
 		},
 		{
-			"a head that begins with the last", []string{"SEND\ndestination:rpc\n\nab^@SEND\ndestination:rpc\nsubject:s\n\ncd^@"},
-			[]*transport.Message{{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Subject: "s", Body: []byte("cd")}}, "",
+			"a head that begins with the last",
+			[]string{"SEND\ndestination:rpc\n\nab^@SEND\ndestination:rpc\nsubject:s\n\ncd^@"},
+			[]*transport.Message{{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Subject: "s", Body: []byte("cd")}},
+			"",
 		},
 		{"each has its receipt", []string{strings.Repeat("SEND\ndestination:rpc\nreceipt:r\n\nab^@", 2)}, []*transport.Message{
 			{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Body: []byte("ab")},
