@@ -433,8 +433,13 @@ func (r *hubRig) measure(ctx context.Context, used func() (time.Duration, error)
 		return pace, err
 	}
 	before, start := r.total.Load(), time.Now()
-	if err := wait(ctx, d); err != nil {
-		return pace, context.Cause(ctx)
+	for { // a round in which nothing could be counted goes on
+		if err := wait(ctx, d); err != nil {
+			return pace, context.Cause(ctx)
+		}
+		if r.total.Load() > before || time.Since(start) > patience {
+			break
+		}
 	}
 	n, took := float64(r.total.Load()-before), time.Since(start)
 	theirs2, ours2, err := usage()
