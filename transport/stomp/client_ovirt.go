@@ -15,9 +15,6 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// agentRequests is where oVirt's host agent takes requests.
-const agentRequests = "jms.topic.vdsm_requests"
-
 // An agentConn is the end that has dialed oVirt's host agent, vdsm, or a server that
 // is like it. It is no [transport.Confirmer]: the agent gives a RECEIPT for
 // DISCONNECT alone. docs/ovirt.md has what it takes.
@@ -54,27 +51,26 @@ func agentDestination(u *url.URL) string {
 	if strings.Contains(p, "/") {
 		return "/" + p
 	}
-	return cmp.Or(p, agentRequests)
+	return cmp.Or(p, OVirtDestinations[0])
 }
 
 // connect shakes hands. The agent wants the one version that it knows, and escapes
-// in this frame, too. It beats when it has to and no earlier, so it is asked to at two
-// thirds of the interval by which its silence is judged.
+// here, too, all that it knows: that leaves out the credentials. It beats when it has to
+// and no earlier, so it is asked to at two thirds of the interval by which its silence
+// is judged.
 func (c *agentConn) connect(ctx context.Context, u *url.URL, o *transport.DialOptions) error {
 	offer := v12.String()
 	if q := u.Query(); q.Has("version") && q.Get("version") != offer {
 		return invalid("URL parameter version=%q; with profile=%s it is %s", q.Get("version"), transport.OVirt, offer)
 	}
-	c.v, c.frames.version, c.frames.escaped = v12, v12, true
-	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, cmp.Or(o.VirtualHost, u.Query().Get("host"), u.Hostname()),
+	host := cmp.Or(o.VirtualHost, u.Query().Get("host"), u.Hostname())
+	f := frame.New(frame.CONNECT, frame.AcceptVersion, offer, frame.Host, string(v12.appendText(nil, host)),
 		frame.HeartBeat, beatHeader(o.Heartbeat, o.Heartbeat*2/3))
 	c.login(f, u)
-	if err := c.sayable(f); err != nil {
+	if err := c.write(ctx, "handshake", f); err != nil {
 		return err
 	}
-	if err := c.stream.Write(ctx, "handshake", 256, func(dst []byte) []byte { return appendEscaped(dst, c.v, f) }); err != nil {
-		return err
-	}
+	c.frames.version, c.frames.escaped = v12, true
 	answer, v, err := c.connected(offer)
 	if err != nil {
 		return err

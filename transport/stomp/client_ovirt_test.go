@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
 	"github.com/polyport/polyport/transport/stomp"
@@ -113,7 +114,7 @@ func TestAgentCONNECT(t *testing.T) {
 		{"no raw colon", "stomp://[::1]:54321", transport.DialOptions{}, "accept-version:1.2\nhost:\\c\\c1\nheart-beat:10000,6666\n"},
 		{"another host", "stomp://h?host=other", transport.DialOptions{}, "accept-version:1.2\nhost:other\nheart-beat:10000,6666\n"},
 		{"virtual host", "stomp://h", transport.DialOptions{VirtualHost: "known\\as"}, "accept-version:1.2\nhost:known\\\\as\nheart-beat:10000,6666\n"},
-		{"a user", "stomp://ann:a%3Ab@h", transport.DialOptions{}, "accept-version:1.2\nhost:h\nheart-beat:10000,6666\nlogin:ann\npasscode:a\\cb\n"},
+		{"a user is not for the agent", "stomp://ann:a%3A%5C@h", transport.DialOptions{}, "accept-version:1.2\nhost:h\nheart-beat:10000,6666\nlogin:ann\npasscode:a:\\\n"},
 		{"30 s", "stomp://h", transport.DialOptions{Options: transport.Options{Heartbeat: 30 * time.Second}}, "accept-version:1.2\nhost:h\nheart-beat:30000,20000\n"},
 		{"no heart-beats", "stomp://h", transport.DialOptions{Options: transport.Options{Heartbeat: -1}}, "accept-version:1.2\nhost:h\nheart-beat:0,0\n"},
 	}
@@ -219,8 +220,10 @@ func TestAgentGets(t *testing.T) {
 		{"an escape in the path", "stomp://h/a%2Fb%20c", send(transport.Message{}), "SEND\ndestination:/a/b c\ncontent-length:0\n\n^@"},
 		{"elsewhere", "stomp://h", send(transport.Message{To: "jms.queue.events"}), "SEND\ndestination:jms.queue.events\ncontent-length:0\n\n^@"},
 		{"answers elsewhere", "stomp://h", send(transport.Message{ReplyTo: "jms.topic.vdsm_responses"}), "SEND\ndestination:jms.topic.vdsm_requests\nreply-to:jms.topic.vdsm_responses\ncontent-length:0\n\n^@"},
-		{"flow id", "stomp://h", send(transport.Message{Headers: []transport.Header{{Name: "ovirtCorrelationId", Value: "a1b2:c\\\n"}}}),
-			"SEND\ndestination:jms.topic.vdsm_requests\novirtCorrelationId:a1b2\\cc\\\\\\n\ncontent-length:0\n\n^@"},
+		{
+			"flow id", "stomp://h", send(transport.Message{Headers: []transport.Header{{Name: "ovirtCorrelationId", Value: "a1b2:c\\\n"}}}),
+			"SEND\ndestination:jms.topic.vdsm_requests\novirtCorrelationId:a1b2\\cc\\\\\\n\ncontent-length:0\n\n^@",
+		},
 		{"what the agent has no word for", "stomp://h", send(transport.Message{
 			ID: transport.TextID("i"), CorrelationID: transport.NumberID(7), Subject: "Host.ping", Expires: later, Durable: true, Body: []byte("[]"),
 		}), "SEND\ndestination:jms.topic.vdsm_requests\ncontent-length:2\n\n[]^@"},
@@ -317,17 +320,27 @@ func TestAgentSays(t *testing.T) {
 		name, in string
 		want     []transport.Message
 	}{
-		{"an answer", "MESSAGE\ndestination:U1\ncontent-type:application/json\nsubscription:U2\ncontent-length:2\n\n{}^@",
-			[]transport.Message{{To: "U1", ContentType: "application/json", Subscription: "U2", Body: []byte("{}")}}},
-		{"an event", "MESSAGE\ndestination:jms.queue.events\ncontent-type:application/json\nsubscription:U3\ncontent-length:2\n\n{}^@",
-			[]transport.Message{{To: "jms.queue.events", ContentType: "application/json", Subscription: "events", Body: []byte("{}")}}},
+		{
+			"an answer", "MESSAGE\ndestination:U1\ncontent-type:application/json\nsubscription:U2\ncontent-length:2\n\n{}^@",
+			[]transport.Message{{To: "U1", ContentType: "application/json", Subscription: "U2", Body: []byte("{}")}},
+		},
+		{
+			"an event", "MESSAGE\ndestination:jms.queue.events\ncontent-type:application/json\nsubscription:U3\ncontent-length:2\n\n{}^@",
+			[]transport.Message{{To: "jms.queue.events", ContentType: "application/json", Subscription: "events", Body: []byte("{}")}},
+		},
 		{"with a message-id", "MESSAGE\nmessage-id:9\ndestination:U1\nsubscription:U2\n\n{}^@", []transport.Message{{To: "U1", Subscription: "U2", Body: []byte("{}")}}},
-		{"forwarded, with all that its SEND had", "MESSAGE\ndestination:d\nreply-to:back\nreceipt:7\novirtCorrelationId:f\\c1\ncontent-length:2\nsubscription:U3\n\n[]^@",
-			[]transport.Message{{To: "d", ReplyTo: "back", Subscription: "events", Headers: flow, Body: []byte("[]")}}},
-		{"two at once", "MESSAGE\nsubscription:U2\ncontent-length:1\n\na^@MESSAGE\nsubscription:U3\ncontent-length:1\n\nb^@",
-			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "events", Body: []byte("b")}}},
-		{"nudges", "\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\na^@\n\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\nb^@\n",
-			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "U2", Body: []byte("b")}}},
+		{
+			"forwarded, with all that its SEND had", "MESSAGE\ndestination:d\nreply-to:back\nreceipt:7\novirtCorrelationId:f\\c1\ncontent-length:2\nsubscription:U3\n\n[]^@",
+			[]transport.Message{{To: "d", ReplyTo: "back", Subscription: "events", Headers: flow, Body: []byte("[]")}},
+		},
+		{
+			"two at once", "MESSAGE\nsubscription:U2\ncontent-length:1\n\na^@MESSAGE\nsubscription:U3\ncontent-length:1\n\nb^@",
+			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "events", Body: []byte("b")}},
+		},
+		{
+			"nudges", "\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\na^@\n\n\nMESSAGE\nsubscription:U2\ncontent-length:1\n\nb^@\n",
+			[]transport.Message{{Subscription: "U2", Body: []byte("a")}, {Subscription: "U2", Body: []byte("b")}},
+		},
 		{"no content-length", "MESSAGE\nsubscription:U2\n\na^@", []transport.Message{{Subscription: "U2", Body: []byte("a")}}},
 		{"of no subscription", "MESSAGE\nsubscription:other\n\na^@MESSAGE\n\nb^@", []transport.Message{{Subscription: "other", Body: []byte("a")}, {Body: []byte("b")}}},
 		{"ERROR is no end", "ERROR\n\nSubscription not available^@MESSAGE\nsubscription:U2\n\na^@", []transport.Message{{Subscription: "U2", Body: []byte("a")}}},
@@ -475,7 +488,8 @@ func TestAgentHeartbeats(t *testing.T) {
 			a := dialAgent(t, "stomp://h", o)
 			a.taken()
 			a.send(wire("CONNECTED\nversion:1.2\nheart-beat:" + tt.answer + "\n\n^@"))
-			return a, a.receive()
+			r := a.receive()
+			return a, r
 		}
 		t.Run(tt.name+"/promise kept", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -738,4 +752,62 @@ func TestAgentByURL(t *testing.T) {
 	if _, err := transport.Dial(t.Context(), "stomp://127.0.0.1:1?profile=odl", nil); !errors.Is(err, transport.ErrInvalid) || !strings.Contains(err.Error(), "ovirt") {
 		t.Errorf("Dial with profile=odl = %v, want ErrInvalid that names ovirt", err)
 	}
+}
+
+// TestAgentCallsThroughReconnect: of the calls under way nobody can tell what became,
+// the connection is lost once for each, and the next call goes by the new one.
+func TestAgentCallsThroughReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := rpc.NewClient(s.conn, nil)
+		const n = 50
+		ended := make(chan error, n)
+		for range n {
+			go func() { ended <- c.Call(t.Context(), "Host.getStats", nil, nil) }()
+		}
+		if got := strings.Count(s.numbered(), "SEND\n"); got != n {
+			t.Fatalf("%d calls came, want %d", got, n)
+		}
+		s.cut(t)
+		for range n {
+			if err := <-ended; rpc.OutcomeOf(err) != rpc.Unknown || !errors.Is(err, transport.ErrReconnecting) {
+				t.Errorf("a call under way ended with %v, want an unknown outcome", err)
+			}
+		}
+		answered := make(chan error, 1)
+		var result string
+		go func() { answered <- c.Call(t.Context(), "Host.ping", nil, &result) }()
+		sent := s.taken()
+		id := regexp.MustCompile(`"id":([^,}]+)`).FindStringSubmatch(sent)
+		sub := regexp.MustCompile(`SUBSCRIBE\ndestination:(.*)\nid:(.*)\n`).FindStringSubmatch(sent)
+		if len(id) == 0 || len(sub) == 0 || !strings.Contains(sent, "\nreply-to:"+sub[1]+"\n") {
+			t.Fatalf("the new connection got\n%s", printable(sent))
+		}
+		s.send(wire("MESSAGE\ndestination:" + sub[1] + "\nsubscription:" + sub[2] + "\n\n" + `{"jsonrpc":"2.0","id":` + id[1] + `,"result":"pong"}^@`))
+		if err := <-answered; err != nil || result != "pong" {
+			t.Errorf("Call = %q, %v", result, err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close() }()
+		s.wants("DISCONNECT\nreceipt:bye\ncontent-length:0\n\n^@^D")
+		<-closed
+	})
+}
+
+// TestAgentHalfDead: an agent that takes calls and says nothing any more is noticed,
+// and its calls end, at 1.1 times the interval.
+func TestAgentHalfDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		c := rpc.NewClient(s.conn, nil)
+		defer c.Close()
+		start := time.Now()
+		if err := c.Call(t.Context(), "Host.ping", nil, nil); rpc.OutcomeOf(err) != rpc.Unknown || !errors.Is(err, transport.ErrHeartbeat) {
+			t.Errorf("Call = %v, want ErrHeartbeat and an unknown outcome", err)
+		}
+		if took := time.Since(start); took != 11*time.Second {
+			t.Errorf("the call ended after %v, want 11s", took)
+		}
+		s.accept(t)
+	})
 }

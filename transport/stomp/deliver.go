@@ -27,6 +27,11 @@ func (c *serverConn) Send(ctx context.Context, m *transport.Message) error {
 	case s == nil:
 		return c.pass(ctx, m)
 	}
+	return c.hand(ctx, m, size, s)
+}
+
+// hand hands m to one subscription.
+func (c *serverConn) hand(ctx context.Context, m *transport.Message, size int, s *subscription) error {
 	if s.ack != transport.AckNone {
 		return c.deliver(ctx, m, size, nil, s)
 	}

@@ -57,6 +57,14 @@
 // go to every subscription of the reply-to, frames leave one at a time, and line ends
 // follow. docs/ovirt.md has the table, ADR 0032 the reasons.
 //
+// # Calling oVirt
+//
+// A client that is dialed with ?profile=ovirt talks to oVirt's host agent, vdsm, as
+// that has it: it sends version 1.2 alone, to /jms.topic.vdsm_requests without the
+// slash if the URL has no path, subscribes a random queue for its answers, asks for no
+// receipts, is no [transport.Confirmer], and outlives an ERROR, which it logs.
+// docs/ovirt.md has all of it.
+//
 // # Differences from the specification
 //
 // A line may end in CR LF in every version, not only in 1.2. The header host

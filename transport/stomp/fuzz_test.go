@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"runtime/metrics"
 	"slices"
@@ -273,3 +274,35 @@ func lenient(data []byte) bool {
 }
 
 var plainLength = regexp.MustCompile(`content-length:[0-9]{1,5}\r?\n`)
+
+// FuzzAgent: whatever an oVirt host agent says, from its first byte on, the client
+// ends with an error of a kind.
+func FuzzAgent(f *testing.F) {
+	for _, s := range seeds() {
+		f.Add([]byte(s), []byte{})
+		f.Add([]byte("CONNECTED\nversion:1.2\nheart-beat:6666,10000\n\n\x00"+s), []byte{6, 0, 1, 40})
+	}
+	u, _ := url.Parse("stomp://h")
+	o := agentOptions(transport.DialOptions{Options: transport.Options{Limits: fuzzLimits, Linger: time.Nanosecond}})
+	f.Fuzz(func(t *testing.T, data, pieces []byte) {
+		c, err := stomp.Transport{}.Client(t.Context(), addressed{&tape{rest: data, pieces: pieces}}, u, o)
+		if err == nil {
+			defer c.Close()
+		}
+		for err == nil {
+			_, err = c.Recv(t.Context())
+		}
+		for _, kind := range []error{transport.ErrProtocol, transport.ErrTooLarge, transport.ErrRefused, transport.ErrClosed, io.EOF} {
+			if errors.Is(err, kind) {
+				return
+			}
+		}
+		t.Errorf("%q: err = %v, want one of a kind", data, err)
+	})
+}
+
+// addressed has addresses.
+type addressed struct{ *tape }
+
+func (addressed) LocalAddr() net.Addr  { return &net.TCPAddr{} }
+func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{} }

@@ -189,8 +189,11 @@ func (c *serverConn) answer(ctx context.Context, m *transport.Message, size int)
 	if len(subs) == 0 && strings.HasPrefix(m.To, tempPrefix) {
 		subs = append(subs, c.find(m.To))
 	}
-	if len(subs) == 0 {
+	switch len(subs) {
+	case 0:
 		return c.notSent("send", noSubscription(m.To))
+	case 1:
+		return c.hand(ctx, m, size, subs[0])
 	}
 	return c.deliver(ctx, m, size*len(subs), nil, subs...)
 }

@@ -1,22 +1,12 @@
 package stomp_test
 
 import (
-	"net"
-	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/stomp"
 )
-
-// addressed is a tape with addresses.
-type addressed struct{ tape }
-
-func (*addressed) LocalAddr() net.Addr  { return loopback }
-func (*addressed) RemoteAddr() net.Addr { return loopback }
-
-var loopback = net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:1"))
 
 // FuzzOVirtServer: no bytes make a server with the profile, or one that may recognise
 // oVirt's clients, panic or go on after their end.
@@ -35,7 +25,7 @@ func FuzzOVirtServer(f *testing.F) {
 		if profile {
 			o.Profile = transport.OVirt
 		}
-		c, err := stomp.Transport{}.Server(t.Context(), &addressed{tape{rest: data, pieces: pieces}}, o)
+		c, err := stomp.Transport{}.Server(t.Context(), addressed{&tape{rest: data, pieces: pieces}}, o)
 		if err != nil {
 			return
 		}

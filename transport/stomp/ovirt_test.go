@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	gostomp "github.com/go-stomp/stomp/v3"
+
 	"github.com/polyport/polyport/broker"
 	"github.com/polyport/polyport/transport"
 	"github.com/polyport/polyport/transport/mem"
@@ -385,6 +387,38 @@ func TestOVirtBroker(t *testing.T) {
 		sender.expect("SUBSCRIBE\ndestination:jms.topic.vdsm_requests\nid:spy\n\n^@",
 			ovirtError("jms.topic.vdsm_requests is the request queue of a service here; it is for sending only"))
 		child.expect("UNSUBSCRIBE\nid:child\n\n^@", "")
+	})
+}
+
+// TestOVirtTakesOthers: clients that keep to the specification are served as well, in
+// every version.
+func TestOVirtTakesOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, version string) {
+		r := newRig(t, ovirtOptions(), echo)
+		conn := goStomp(t, r, version)
+		for _, to := range []string{"/temp-queue/answers", "/queue/mine", "plain"} {
+			sub, err := conn.Subscribe(to, gostomp.AckClientIndividual)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 10 {
+				err := conn.Send("/queue/rpc", "text/plain", []byte("hello"), gostomp.SendOpt.Header("reply-to", to), gostomp.SendOpt.Receipt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m := read(t, sub)
+				if string(m.Body) != "hello" || m.Destination != to {
+					t.Errorf("got %q of %s", m.Body, m.Destination)
+				}
+				if err := conn.Ack(m); err != nil {
+					t.Errorf("Ack = %v", err)
+				}
+			}
+			if err := sub.Unsubscribe(); err != nil {
+				t.Errorf("Unsubscribe = %v", err)
+			}
+		}
+		leave(t, conn)
 	})
 }
 

@@ -155,15 +155,10 @@ func appendCommand(dst []byte, command string) []byte {
 
 // appendFrame appends a whole frame, for those that are rare.
 func appendFrame(dst []byte, v version, f *frame.Frame) []byte {
+	dst = appendCommand(dst, f.Command)
 	if f.Command == frame.CONNECT || f.Command == frame.CONNECTED {
 		v = v10 // these are never escaped ("Value Encoding")
 	}
-	return appendEscaped(dst, v, f)
-}
-
-// appendEscaped is appendFrame with escapes in every frame.
-func appendEscaped(dst []byte, v version, f *frame.Frame) []byte {
-	dst = appendCommand(dst, f.Command)
 	for i := range f.Header.Len() {
 		name, value := f.Header.GetAt(i)
 		dst = v.appendHeader(dst, name, value)
