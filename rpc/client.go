@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -64,6 +65,9 @@ type ClientOptions struct {
 	// Interceptors stand around the calls made, and around those of the peer that
 	// Mux serves; the first is the outermost.
 	Interceptors []Interceptor
+	// Receiver is what the peer's host is called in filters of oVirt's events (see
+	// [Client.Subscribe]), besides its address. Empty means as [Dial] was told.
+	Receiver string
 	// Plain sends nothing that JSON-RPC 2.0 does not know: no deadline, nothing
 	// that interceptors set, no rpc.cancel. By default they are sent in a way that
 	// peers which do not know them do not notice.
@@ -131,7 +135,7 @@ func newClient(conn transport.Conn, o *ClientOptions, host string) *Client {
 	c := &Client{owner: owner, durable: o.Durable, s: newSession(q.Context(), conn, sessionOptions{
 		mux: o.Mux, codec: orJSON(o.Codec), lane: q.Lane(&queue.LaneOptions{Depth: inFlight}), envelope: o.Limits.envelope(),
 		inFlight: inFlight, outgoing: habits.window(conn, or(o.InFlight, 1024)), log: orDiscard(o.Logger), owned: true,
-		plain: o.Plain, interceptors: o.Interceptors, habits: habits, host: host,
+		plain: o.Plain, interceptors: o.Interceptors, habits: habits, host: cmp.Or(o.Receiver, host),
 	})}
 	if o.AutoBatch > 1 {
 		c.s.gather = &gather{c: c, most: min(o.AutoBatch, maxBatch)}

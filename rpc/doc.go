@@ -151,6 +151,16 @@
 // connection. Notify waits for its empty answer. A Server answers every message and
 // cannot call its callers.
 //
+// # Older systems
+//
+// A connection with a [transport.Profile] is one to programs of oVirt or OpenDaylight,
+// which differ from JSON-RPC 2.0 here and there. A Server answers as they expect; a
+// Client says what they take: to a host agent of oVirt no notifications and no
+// batches, with UUIDs for ids, and [Client.Subscribe] hears the host's own events by
+// its own filters; to OpenDaylight one message at a time. What they say for
+// [CodeBusy] and [CodeShuttingDown] has those codes here. docs/profiles.md in the
+// repository has the table.
+//
 // # Feeds
 //
 // On some wires a connection carries nothing but what the server publishes

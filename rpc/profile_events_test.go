@@ -312,6 +312,24 @@ func TestOVirtEvents(t *testing.T) {
 	})
 }
 
+// TestOVirtReceiver: filters may name the host as its owner does.
+func TestOVirtReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(t)
+		conn, err := a.dial(t.Context(), &transport.DialOptions{Options: still()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := rpc.NewClient(conn, &rpc.ClientOptions{Receiver: "blue"})
+		t.Cleanup(func() { _ = c.Close() })
+		blue, server, red := listen(t, c, "blue|*|*|1", nil), listen(t, c, "server|*|*|1", nil), listen(t, c, "red|*|*|1", nil)
+		a.emit("|virt|VM_status|1")
+		if got := blue.heard() + " " + server.heard() + " " + red.heard(); got != "|virt|VM_status|1 |virt|VM_status|1 " {
+			t.Errorf("heard %q, want it by the name and by the address", got)
+		}
+	})
+}
+
 // TestOtherFilters: outside the profile a filter of four parts is none.
 func TestOtherFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

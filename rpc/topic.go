@@ -30,10 +30,11 @@ func checkTopic(topic string) error {
 // is used; nil if nothing. The error wraps [ErrTopic]. It takes both forms that a
 // filter may have, of which a connection has one.
 func CheckFilter(filter string) error {
-	if checkParts(filter) == nil {
-		return nil
+	err := checkWords(filter)
+	if err != nil && strings.Count(filter, partSeparator) == 3 {
+		return checkParts(filter)
 	}
-	return checkWords(filter)
+	return err
 }
 
 // checkWords says what is wrong with a filter of words.

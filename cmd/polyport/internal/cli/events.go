@@ -17,7 +17,7 @@ type events struct {
 	tlsFlags
 
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
-	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words."`
+	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words. Of oVirt, see below."`
 
 	Count  int            `placeholder:"N" help:"End after N events."`
 	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
@@ -32,6 +32,8 @@ func (*events) Help() string {
 they were not read in time, a line on stderr says how many; the server decides what it keeps. A connection that is lost, or
 that the server ends in order, is made again, with pauses that grow; then "gap: events may have been missed" is on stderr.
 
+With an oVirt host a filter is HOST|COMPONENT|OPERATION|ID, where * is any part, or # for all.
+
 Exit status 0 says that N events came or, without --count, that it was interrupted or the time has passed; 3 that the first
 connection could not be made or fewer than N came in time; 1 that the server refused or ended the subscription. With
 --no-reconnect it is 3 also when the connection ends.
@@ -39,7 +41,8 @@ connection could not be made or fewer than N came in time; 1 that the server ref
 Examples:
 
     polyport events stomp://127.0.0.1:7070 clock
-    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m`
+    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m
+    polyport events stomps://host.example:54321?profile=ovirt '*|virt|VM_status|*'`
 }
 
 // connecting is how long it may take to connect and subscribe.
@@ -74,7 +77,8 @@ func (e eventsError) Error() string { return e.text }
 
 func (v *events) run(ctx context.Context, e *environment) error {
 	if err := rpc.CheckFilter(v.Filter); err != nil {
-		return usagef("%s; expected words with dots between them, such as 'task.*' or '#'", strings.TrimPrefix(err.Error(), "rpc: "))
+		return usagef("%s; expected words with dots between them, such as 'task.*' or '#', or oVirt's four parts",
+			strings.TrimPrefix(err.Error(), "rpc: "))
 	}
 	if v.Time != nil {
 		var cancel context.CancelFunc

@@ -83,7 +83,7 @@ func (r *reader) subscribe(
 	}
 	ctx, cancel := r.options().bound(ctx)
 	defer cancel()
-	c := rpc.NewClient(conn, nil)
+	c := rpc.NewClient(conn, &rpc.ClientOptions{Receiver: r.URL.url.Hostname()})
 	s, err := c.Subscribe(ctx, r.Filter, &rpc.SubscribeOptions{Window: r.Window})
 	if err != nil {
 		_ = c.Close()
