@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/url"
 	"os"
 	"strings"
@@ -47,6 +46,10 @@ func allHubPeers() []hubPeer {
 			how: "the same; what is in queues is not acknowledged, as with go-stomp",
 		},
 		{
+			name: "polyport-serve", module: here, server: "polyport-serve", wire: stompWire{auto: true},
+			how: "as polyport-stomp-auto, with the 32 MiB of heap that polyport serve --broker keeps free of garbage collection",
+		},
+		{
 			name: "polyport-amqp", module: here, server: "polyport-amqp", wire: amqpWire{},
 			how: "the same, AMQP 1.0; one disposition for all that came together",
 		},
@@ -57,6 +60,14 @@ func allHubPeers() []hubPeer {
 		{
 			name: "nats", module: natsModule, server: "nats", wire: natsWire{},
 			how: "core NATS by nats.go: a queue is a queue group, at most once, not acknowledged",
+		},
+		{
+			name: "floor", module: here, server: "floor", wire: floorWire{stompWire{auto: true}},
+			how: "no broker: bytes passed on as they come, the least that any server could do; nothing is acknowledged",
+		},
+		{
+			name: "floor-acks", module: here, server: "floor", wire: floorWire{},
+			how: "the same; consumers acknowledge, and it is thrown away",
 		},
 		{
 			name: "RabbitMQ", module: "3.10", wire: stompWire{user: rabbitUser()},
@@ -118,7 +129,7 @@ var hubSizes = []int{64, 1024}
 // A hubPace is what a server did.
 type hubPace struct {
 	rate   float64 // messages delivered a second
-	server float64 // processor time of the server for each, ns; 0 is unknown
+	server float64 // processor time of the server for each, ns
 	client float64 // that of all who use it
 }
 
@@ -186,7 +197,7 @@ func (o *options) hubTable(ctx context.Context, load hubLoad, peers []hubPeer, s
 	header := []string{load.what}
 	for _, bytes := range hubSizes {
 		size := fmt.Sprintf("%d B", bytes)
-		header = append(header, size, "× "+hubYardstick+", rate / processor", "server's processor time", "clients'")
+		header = append(header, size, "× "+hubYardstick, "server's processor time", "× less than "+hubYardstick+"'s", "clients'")
 	}
 	t.header(header...)
 	for i, p := range peers {
@@ -212,17 +223,25 @@ func hubCells(paces, yardstick []hubPace) []string {
 			ratios, thrifts = append(ratios, p.rate/yardstick[i].rate), append(thrifts, yardstick[i].server/p.server)
 		}
 	}
-	ratio, server := absent, absent
+	ratio, server, thrift := absent, absent, absent
 	if ratios != nil {
-		ratio = fmt.Sprintf("%.2g", median(ratios))
-		if m := median(thrifts); !math.IsInf(m, 0) && !math.IsNaN(m) {
-			ratio += fmt.Sprintf(" / %.2g", m)
-		}
+		ratio = times(median(ratios))
 	}
 	if m := median(servers); m > 0 {
 		server = brief(time.Duration(m))
+		if thrifts != nil {
+			thrift = times(median(thrifts))
+		}
 	}
-	return []string{perSecond(rates), ratio, server, brief(time.Duration(median(clients)))}
+	return []string{perSecond(rates), ratio, server, thrift, brief(time.Duration(median(clients)))}
+}
+
+// times is a ratio to two digits.
+func times(ratio float64) string {
+	if ratio >= 10 {
+		return fmt.Sprintf("%.0f", ratio)
+	}
+	return fmt.Sprintf("%.2g", ratio)
 }
 
 func hubPeerTable(peers []hubPeer) string {
@@ -242,15 +261,21 @@ func hubPeerTable(peers []hubPeer) string {
 // runHub measures one server at one load.
 func (o *options) runHub(ctx context.Context, p hubPeer, load hubLoad, size int) (pace hubPace, err error) {
 	at := hubPlace{queue: load.queue, name: "bench-" + rand.Text()}
-	var server *hubServer
+	var used func() (time.Duration, error)
 	if p.server == "" {
 		at.address = rabbitURL().Host
+		server, err := listener(rabbitURL().Port())
+		if err != nil {
+			return pace, err
+		}
+		used = server.cpu
 	} else {
-		if server, err = startHub(ctx, p.server, o.cpuProfile); err != nil {
+		server, err := startHub(ctx, p.server, o.cpuProfile)
+		if err != nil {
 			return pace, err
 		}
 		defer func() { err = errors.Join(err, server.Close()) }()
-		at.address = server.address
+		at.address, used = server.address, server.cpu
 	}
 	body := bytes.Repeat([]byte("x"), size)
 	ctx, stop := context.WithCancelCause(ctx)
@@ -271,7 +296,7 @@ func (o *options) runHub(ctx context.Context, p hubPeer, load hubLoad, size int)
 	if err := wait(ctx, o.time/4); err != nil {
 		return pace, context.Cause(ctx)
 	}
-	if pace, err = r.measure(ctx, server, o.time); err != nil {
+	if pace, err = r.measure(ctx, used, o.time); err != nil {
 		return pace, err
 	}
 	halt()
@@ -394,15 +419,11 @@ func (r *hubRig) sendAll(sending context.Context, p hubProducer) error {
 	}
 }
 
-// measure lets the load run for d.
-func (r *hubRig) measure(ctx context.Context, server *hubServer, d time.Duration) (pace hubPace, err error) {
+// measure lets the load run for d; used is the server's processor time.
+func (r *hubRig) measure(ctx context.Context, used func() (time.Duration, error), d time.Duration) (pace hubPace, err error) {
 	usage := func() (theirs, ours time.Duration, err error) {
-		if server != nil {
-			u, err := server.usage(false)
-			if err != nil {
-				return 0, 0, err
-			}
-			theirs = u.cpu
+		if theirs, err = used(); err != nil {
+			return 0, 0, err
 		}
 		ours, err = processorTime()
 		return theirs, ours, err
@@ -412,8 +433,13 @@ func (r *hubRig) measure(ctx context.Context, server *hubServer, d time.Duration
 		return pace, err
 	}
 	before, start := r.total.Load(), time.Now()
-	if err := wait(ctx, d); err != nil {
-		return pace, context.Cause(ctx)
+	for { // a round in which nothing could be counted goes on
+		if err := wait(ctx, d); err != nil {
+			return pace, context.Cause(ctx)
+		}
+		if r.total.Load() > before || time.Since(start) > patience {
+			break
+		}
 	}
 	n, took := float64(r.total.Load()-before), time.Since(start)
 	theirs2, ours2, err := usage()

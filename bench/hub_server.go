@@ -35,8 +35,10 @@ func hubStarts() map[string]hubStart {
 	return map[string]hubStart{
 		"go-stomp": startGoStomp,
 		"nats":     startNATS,
+		"floor":    startFloor,
 
 		"polyport-stomp":       startPolyport("stomp", nil),
+		"polyport-serve":       startPolyportServe,
 		"polyport-amqp":        startPolyport("amqp", nil),
 		"polyport-drop-oldest": startPolyport("stomp", &broker.Options{Slow: broker.DropOldest}),
 		"polyport-block":       startPolyport("stomp", &broker.Options{Slow: broker.Block}),
@@ -66,6 +68,14 @@ func startPolyport(wire string, o *broker.Options) hubStart {
 		go func() { _ = rpc.NewServer(rpc.NewMux(nil), nil).Serve(ctx, l) }()
 		return l.Addr().String(), nil
 	}
+}
+
+// ballast is what polyport serve --broker keeps, so that garbage is collected less often.
+var ballast []byte
+
+func startPolyportServe(ctx context.Context) (string, error) {
+	ballast = make([]byte, 32<<20)
+	return startPolyport("stomp", nil)(ctx)
 }
 
 // startGoStomp starts go-stomp's server. It does not end with its listener.
@@ -117,6 +127,7 @@ func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { runtime.KeepAlive(ballast) }()
 	if file := os.Getenv(hubProfileEnv); file != "" {
 		f, err := os.Create(file) //nolint:gosec // the user names the file
 		if err != nil {
@@ -203,6 +214,12 @@ func (s *hubServer) usage(heap bool) (u hubUsage, err error) {
 	_, err = fmt.Fscanln(s.out, &cpu, &u.heap, &u.dropped, &u.ended, &u.refused)
 	u.cpu = time.Duration(cpu)
 	return u, err
+}
+
+// cpu is the processor time that the server has used.
+func (s *hubServer) cpu() (time.Duration, error) {
+	u, err := s.usage(false)
+	return u.cpu, err
 }
 
 // Close ends the server.

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"crypto/rand"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/polyport/polyport/transport"
@@ -13,6 +15,7 @@ type session struct {
 	hub   *Hub
 	info  *transport.Info
 	local bool // in this process: it may do everything
+	last  atomic.Pointer[spelling]
 
 	mu        sync.Mutex // protects the fields below
 	consumers map[*consumer]struct{}
@@ -36,9 +39,30 @@ func (s *session) Send(m *transport.Message, done func(error)) {
 	s.hub.send(d, m, done)
 }
 
+// A spelling is a destination in the words of a peer.
+type spelling struct {
+	text string
+	is   Destination
+}
+
+// parse is ParseDestination, which is not asked again for the queue or topic that
+// the peer has sent to last.
+func (s *session) parse(text string) (Destination, error) {
+	if l := s.last.Load(); l != nil && l.text == text {
+		return l.is, nil
+	}
+	d, err := ParseDestination(text)
+	if err == nil && (d.Kind == Queue || d.Kind == Topic) {
+		text = strings.Clone(text) // which may be a part of a large message
+		d, err = ParseDestination(text)
+		s.last.Store(&spelling{text, d})
+	}
+	return d, err
+}
+
 // resolve says what a peer's words mean to it.
 func (s *session) resolve(text string) (Destination, error) {
-	d, err := ParseDestination(text)
+	d, err := s.parse(text)
 	if err != nil {
 		return d, err
 	}

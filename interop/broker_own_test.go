@@ -29,18 +29,28 @@ func TestServersShareOwnQueue(t *testing.T) {
 }
 
 // TestThroughOwnBroker is TestThroughBroker. What the broker does to messages is
-// found out, and nothing may be lost by it.
+// found out, and nothing may be lost by it; that headers are a map is AMQP's.
 func TestThroughOwnBroker(t *testing.T) {
 	own := startBroker(t)
-	through := conformance.Broker{Dial: func(ctx context.Context, queue string, o *transport.DialOptions) (transport.Conn, error) {
-		return transport.Dial(ctx, "stomp://"+own+"/queue/"+queue, o)
-	}}
-	if err := through.Learn(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct {
+		scheme, queues string
+		headerSet      bool
+	}{
+		{"stomp", "stomp://" + own + "/queue/", false},
+		{"amqp", "amqp://" + own + "/", true},
+	} {
+		t.Run(tt.scheme, func(t *testing.T) {
+			through := conformance.Broker{Dial: func(ctx context.Context, queue string, o *transport.DialOptions) (transport.Conn, error) {
+				return transport.Dial(ctx, tt.queues+queue, o)
+			}}
+			if err := through.Learn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if through.HoldsReleased || through.HeaderSet != tt.headerSet || len(through.Adds) > 0 {
+				t.Errorf("the broker is found to hold what is released (%t), to take headers apart (%t) or to add %v",
+					through.HoldsReleased, through.HeaderSet, through.Adds)
+			}
+			conformance.Run(t, conformance.Harness{URL: tt.scheme + "://broker", Broker: &through, Patience: 30 * time.Second})
+		})
 	}
-	if through.HoldsReleased || through.HeaderSet || len(through.Adds) > 0 {
-		t.Errorf("the broker is found to hold what is released (%t), to take headers apart (%t) or to add %v",
-			through.HoldsReleased, through.HeaderSet, through.Adds)
-	}
-	conformance.Run(t, conformance.Harness{URL: "stomp://broker", Broker: &through, Patience: 30 * time.Second})
 }

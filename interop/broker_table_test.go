@@ -73,7 +73,13 @@ func needProton(t *testing.T) {
 // startBroker starts "polyport serve --broker" and returns its address.
 func startBroker(t *testing.T, args ...string) (addr string) {
 	t.Helper()
-	cmd := exec.CommandContext(context.Background(), buildCommand(t), append([]string{"serve", "--broker", "--listen", "127.0.0.1:0"}, args...)...)
+	return startCommand(t, buildCommand(t), append([]string{"--broker"}, args...)...)
+}
+
+// startCommand starts "polyport serve" with some options and returns its address.
+func startCommand(t *testing.T, bin string, args ...string) (addr string) {
+	t.Helper()
+	cmd := exec.CommandContext(context.Background(), bin, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	var log strings.Builder
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()
@@ -86,16 +92,16 @@ func startBroker(t *testing.T, args ...string) (addr string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Errorf("serve --broker: %v\n%s", err, log.String())
+			t.Errorf("serve %q: %v\n%s", args, err, log.String())
 		}
 	})
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
-		t.Fatal("serve --broker says nothing")
+		t.Fatalf("serve %q says nothing", args)
 	}
 	words := strings.Fields(lines.Text())
 	if len(words) < 2 || words[0] != "listening" {
-		t.Fatalf("serve --broker says %q, want: listening ADDR …", lines.Text())
+		t.Fatalf("serve %q says %q, want: listening ADDR …", args, lines.Text())
 	}
 	return words[1]
 }

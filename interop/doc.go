@@ -35,6 +35,11 @@
 // this module gives them to a test. Over AMQP 1.0 it is both RabbitMQs and
 // Qpid Proton's example broker; package amqp in this module has those rules.
 //
+// Programs of ours in testdata/odl speak the contract of OpenDaylight's JSON-RPC bus,
+// and of its Python counterpart, as those do on the wire, faults included: over ZMQ,
+// HTTP and WebSocket they call a JSON-RPC server, answer its client, publish and
+// subscribe. docs/opendaylight-facts.md is made of the rows of these tests.
+//
 // # What is missing
 //
 // A test whose program is not installed is skipped and says what to install.

@@ -286,21 +286,29 @@ func (s *session) match(m *transport.Message, msg *envelope.Message) *group {
 			return g
 		}
 	} else if msg.Result == nil && (msg.ID == nil || string(msg.ID) == "null") {
-		if g, ok := c.blame(m, a); ok {
+		if g, ok := s.matchUnnamed(m, msg, a); ok {
 			return g
-		}
-		if w := s.refusesMetadata(msg.Error); w != nil {
-			c.settle(w, a)
-			return nil
-		}
-		if w := c.only(); w != nil {
-			c.settle(w, a)
-			return nil
 		}
 	}
 	s.stats.stray.Add(1)
 	s.log.Debug("answer to no call", "id", string(msg.ID))
 	return nil
+}
+
+// matchUnnamed is match for a response that names no call. It needs calls.mu.
+func (s *session) matchUnnamed(m *transport.Message, msg *envelope.Message, a answer) (g *group, ok bool) {
+	if g, ok := s.calls.blame(m, a); ok {
+		return g, true
+	}
+	w := s.refusesMetadata(msg.Error)
+	if w == nil {
+		w = s.calls.only()
+	}
+	if w == nil {
+		return nil, false
+	}
+	s.calls.settle(w, a)
+	return nil, true
 }
 
 // blame ends the call, or the batch, that a message without a usable id

@@ -173,7 +173,7 @@ func (f *feed) notHeard(topic string) {
 		if f.at != "" {
 			want = "a notification whose method has four parts with | between them"
 		}
-		f.s.log.Warn("what came by a feed is no event: want "+want, "count", n, "topic", topic[:min(len(topic), 100)])
+		f.s.log.Warn("what came by a feed is no event", "want", want, "count", n, "topic", topic[:min(len(topic), 100)])
 	}
 }
 

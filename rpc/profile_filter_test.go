@@ -114,3 +114,34 @@ func TestCheckFilterOfParts(t *testing.T) {
 		}
 	}
 }
+
+// FuzzOVirtFilter: no text breaks the matcher, a good filter stands for the event of
+// the same name, and a part in another place is another event.
+func FuzzOVirtFilter(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"*|virt|VM_status|*", "|virt|VM_status|1"}, {"#", "|a|b|c"}, {"host|*|*|*", "|*|*|*"}, {"|||", "|||"}, {"a|b|c|d", "a|b|c|d|e"}, {"", ""},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, filter, event string) {
+		if rpc.CheckParts(filter) != nil && filter != "#" {
+			return
+		}
+		matched := rpc.MatchesParts(filter, event, "host")
+		if matched && strings.Count(event, "|") != 3 {
+			t.Errorf("%q stands for %q, which has not four parts", filter, event)
+		}
+		if filter == "#" {
+			return
+		}
+		if !rpc.MatchesParts(filter, filter, "host") {
+			t.Errorf("%q does not stand for itself", filter)
+		}
+		want, is := strings.Split(filter, "|"), strings.Split(event, "|")
+		for i := range want {
+			if matched && i > 0 && want[i] != "*" && is[i] != "*" && want[i] != is[i] {
+				t.Errorf("%q stands for %q", filter, event)
+			}
+		}
+	})
+}

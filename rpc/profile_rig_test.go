@@ -15,6 +15,7 @@ import (
 // inProfile is w with a profile at both ends.
 func inProfile(w wire, p transport.Profile) wire {
 	return wire{w.name + "?profile=" + string(p), func(tb testing.TB, o *transport.ListenOptions) link {
+		tb.Helper()
 		lo := *o
 		lo.Profile = p
 		l := w.open(tb, &lo)

@@ -112,7 +112,7 @@ func (r *Reader) judge(n int) {
 // returns what it has, to be handed in again. It takes memory for what has
 // arrived, and little more on the word of the peer that n bytes will come.
 func (r *Reader) ReadInto(body []byte, n int) ([]byte, error) {
-	if cap(body) == 0 {
+	if cap(body) == 0 && n > r.w-r.r {
 		body = make([]byte, 0, min(n, max(onWord, r.w-r.r)))
 	}
 	take := min(n-len(body), r.w-r.r)

@@ -44,7 +44,8 @@ func newConn(nc net.Conn, o *transport.Options) conn {
 
 // agree fixes what the handshake has settled.
 func (c *conn) agree(v version, beat, peerBeat time.Duration) {
-	c.v, c.frames.version, c.frames.limits = v, v, c.info.Limits
+	c.v = v
+	c.frames.agree(v, c.info.Limits)
 	c.info.Version, c.info.Beat, c.info.PeerBeat = v.String(), beat, peerBeat
 	if beat > 0 || peerBeat > 0 {
 		c.stream.StartHeartbeat(beat, peerBeat, eol)

@@ -16,7 +16,7 @@ import (
 
 // join introduces the connection to the broker, whose handshake is over.
 func (c *serverConn) join(b transport.Broker) {
-	c.handing = make(chan struct{}, c.o.Limits.Unsettled)
+	c.handing.allow(c.o.Limits.Unsettled)
 	c.handed, c.answered = c.wasHanded, c.wasAnswered
 	c.before = c.ready
 	c.stream.OnRoom(c.roomy)
@@ -67,7 +67,7 @@ func (c *serverConn) handOver(m *transport.Message, f *frame.Frame) error {
 	} else if strings.HasPrefix(m.To, replyPrefix) {
 		done = c.answered
 	}
-	c.handing <- struct{}{} // for which ready has waited
+	c.handing.add() // for which ready has waited
 	c.session.Send(m, done)
 	return nil
 }
@@ -90,7 +90,7 @@ func (c *serverConn) wasAnswered(err error) {
 func (c *serverConn) ready(ctx context.Context) error {
 	n := 1
 	if c.last != nil {
-		n = cap(c.handing)
+		n = c.handing.most
 	}
 	err := c.await(ctx, n)
 	if e := c.expelled.Load(); e != nil {
@@ -105,38 +105,29 @@ func (c *serverConn) ready(ctx context.Context) error {
 
 // await waits until the broker could be given n messages.
 func (c *serverConn) await(ctx context.Context, n int) error {
-	if len(c.handing)+n <= cap(c.handing) {
+	if c.handing.fits(n) {
 		return nil
 	}
 	c.stream.Release() // it may be our messages that the broker waits for
-	for got := range n {
-		var err error
+	c.handing.watch(true)
+	defer c.handing.watch(false)
+	for !c.handing.fits(n) {
 		select {
-		case c.handing <- struct{}{}:
-			continue
+		case <-c.handing.changed:
 		case <-c.stream.Ending():
-			err = cmp.Or(c.stream.Err(), transport.ErrClosed)
+			return cmp.Or(c.stream.Err(), transport.ErrClosed)
 		case <-ctx.Done():
-			err = os.ErrDeadlineExceeded // as a read would
+			return os.ErrDeadlineExceeded // as a read would
 		}
-		c.handBack(got)
-		return err
 	}
-	c.handBack(n)
 	return nil
-}
-
-func (c *serverConn) handBack(n int) {
-	for range n {
-		<-c.handing
-	}
 }
 
 // disconnect ends the connection as the client asks. Its receipt says that all that
 // it has sent was taken ("Graceful Shutdown"), so the broker has to have it.
 func (c *serverConn) disconnect(f *frame.Frame) error {
 	c.last = f
-	if len(c.handing) > 0 {
+	if !c.handing.fits(c.handing.most) {
 		return nil // ready goes on
 	}
 	return c.disconnected()
@@ -164,7 +155,7 @@ func (c *serverConn) wasHanded(err error) {
 	if err != nil {
 		c.failed(err, "", false)
 	}
-	<-c.handing
+	c.handing.sub()
 }
 
 func (c *serverConn) wasHandedWith(receipt string, err error) {
@@ -173,7 +164,7 @@ func (c *serverConn) wasHandedWith(receipt string, err error) {
 	} else {
 		c.confirm(receipt)
 	}
-	<-c.handing
+	c.handing.sub()
 }
 
 // An expulsion is why a connection ends, and the ERROR that says so.

@@ -16,6 +16,7 @@ func (r *frameReader) message() *transport.Message {
 		m = new(transport.Message)
 	}
 	*m = r.carried
+	m.Headers = append([]transport.Header(nil), r.carried.Headers...) // the next frame's are read into these
 	m.Body = r.frame.Body
 	return m
 }

@@ -46,6 +46,9 @@ type frameReader struct {
 	// uncounted says that the last frame had a body without content-length.
 	uncounted bool
 	scanned   int // bytes of the buffered header known not to end it
+	// head is that of the last frame, which frame, carried and length still have, if
+	// it was one that may come over and over; else it is empty.
+	head []byte
 	// lines are the first header lines of the last frame. Most of one frame's
 	// are those of the frame before.
 	lines [16]headLine
@@ -58,11 +61,18 @@ type headLine struct {
 	meaning     known
 }
 
-// longText is more than the text has of which lines are kept.
+// longText is more than the text has of which lines or heads are kept.
 const longText = 1024
 
 func newFrameReader(s *transport.Stream, l transport.Limits) *frameReader {
 	return &frameReader{stream: s, limits: l, frame: frame.Frame{Header: frame.NewHeader()}}
+}
+
+// agree has frames read as the handshake has settled. What was kept of earlier ones
+// may have had another meaning.
+func (r *frameReader) agree(v version, l transport.Limits) {
+	r.version, r.limits, r.head = v, l, nil
+	clear(r.lines[:])
 }
 
 // next returns the next frame. It is valid until the call after, but its Body
@@ -83,7 +93,7 @@ func (r *frameReader) next() (*frame.Frame, error) {
 // readHead reads the command and the header lines, unless the frame whose body is next
 // has them.
 func (r *frameReader) readHead() error {
-	if r.inBody {
+	if r.inBody || r.again() {
 		return nil
 	}
 	r.clear()
@@ -97,11 +107,12 @@ func (r *frameReader) readHead() error {
 				return r.headTooLong()
 			}
 			err := r.parseHead(buf[:n])
-			r.stream.Reader.Discard(n)
-			r.scanned = 0
 			if err == nil {
+				r.keepHead(buf[:n])
 				r.inBody, r.body, r.parcel = true, nil, nil
 			}
+			r.stream.Reader.Discard(n)
+			r.scanned = 0
 			return err
 		}
 		if len(buf) > r.limits.HeaderBytes {
@@ -114,6 +125,28 @@ func (r *frameReader) readHead() error {
 			return err
 		}
 	}
+}
+
+// keepHead keeps the head of a frame that others like it may follow.
+func (r *frameReader) keepHead(head []byte) {
+	if c := r.frame.Command; (c == frame.SEND || c == frame.MESSAGE) && len(head) < longText {
+		r.head = append(r.head, head...)
+	}
+}
+
+// again reports whether the next frame has the head of the last one, byte for byte.
+// Then it says the same, and need not be read. Who sends much mostly sends such.
+func (r *frameReader) again() bool {
+	n := len(r.head)
+	if n == 0 {
+		return false
+	}
+	if buf := r.skipEOLs(); len(buf) < n || !bytes.Equal(buf[:n], r.head) {
+		return false
+	}
+	r.stream.Reader.Discard(n)
+	r.frame.Body, r.inBody, r.body, r.parcel = nil, true, nil, nil
+	return true
 }
 
 func (r *frameReader) headTooLong() error {
@@ -185,7 +218,9 @@ func (r *frameReader) clear() {
 		h.Del(name)
 	}
 	r.frame.Command, r.frame.Body = "", nil
-	r.carried, r.said = transport.Message{}, 0
+	clear(r.carried.Headers)
+	r.carried, r.said = transport.Message{Headers: r.carried.Headers[:0]}, 0
+	r.head = r.head[:0]
 }
 
 // parseHead fills in the frame from its head.

@@ -90,10 +90,10 @@ type serverConn struct {
 	// session is the broker's view of the connection. It is nil without a broker,
 	// and then so are the two below.
 	session  transport.BrokerSession
-	handing  chan struct{} // one for each SEND that the broker has not decided on
-	handed   func(error)   // takes one out
-	answered func(error)   // the same, for a message to a private address
-	last     *frame.Frame  // the DISCONNECT
+	handing  gauge        // of each SEND that the broker has not decided on
+	handed   func(error)  // takes one out
+	answered func(error)  // the same, for a message to a private address
+	last     *frame.Frame // the DISCONNECT
 	expelled atomic.Pointer[expulsion]
 
 	mu sync.Mutex // protects the fields below

@@ -22,6 +22,9 @@ type delivery struct {
 type deliveries struct {
 	list    []delivery
 	settled int
+	// next is the place after that of the last one found, for most peers settle in
+	// turn.
+	next int
 }
 
 // manyPlaces is how many places of settled deliveries are not worth a clearing.
@@ -32,8 +35,16 @@ func (u *deliveries) add(d delivery) { u.list = append(u.list, d) }
 
 // find returns the delivery with an id, or nil. It is valid until the next change.
 func (u *deliveries) find(id uint64) *delivery {
-	i, found := slices.BinarySearchFunc(u.list, id, func(d delivery, id uint64) int { return cmp.Compare(d.id, id) })
-	if !found || u.list[i].settled {
+	i := u.next
+	if i >= len(u.list) || u.list[i].id != id {
+		var found bool
+		i, found = slices.BinarySearchFunc(u.list, id, func(d delivery, id uint64) int { return cmp.Compare(d.id, id) })
+		if !found {
+			return nil
+		}
+	}
+	u.next = i + 1
+	if u.list[i].settled {
 		return nil
 	}
 	return &u.list[i]
@@ -72,11 +83,11 @@ func (u *deliveries) leave(d *delivery) {
 // clear takes away the places of settled deliveries if they are the most.
 func (u *deliveries) clear() {
 	if u.settled == len(u.list) {
-		u.list, u.settled = u.list[:0], 0
+		u.list, u.settled, u.next = u.list[:0], 0, 0
 	}
 	if u.settled < manyPlaces || u.settled < len(u.list)/2 {
 		return
 	}
 	u.list = slices.DeleteFunc(u.list, func(d delivery) bool { return d.settled })
-	u.settled = 0
+	u.settled, u.next = 0, 0
 }

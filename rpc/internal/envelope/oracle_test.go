@@ -128,6 +128,7 @@ func oracleMessage(raw jsontext.Value, l envelope.Limits) view {
 		v := string(version)
 		bad = bad || !l.Version2 || v != `"2"` && v != `2` && v != `2.0`
 	}
+	nameless := !bad && len(values["method"])+len(values["result"])+len(values["error"]) == 0
 	id := oracleID(one("id"), l.ID)
 	bad = bad || len(values["id"]) > 0 && id == ""
 
@@ -139,6 +140,11 @@ func oracleMessage(raw jsontext.Value, l envelope.Limits) view {
 		if bad || id == "" || v.Result != "" && v.Error != "" || v.Error != "" && v.Error[0] != '{' {
 			v.Reason = "bad"
 		}
+		return v
+	}
+	if m := one("metadata"); nameless && m.Kind() == '{' { // as some peers acknowledge a call
+		v := invalid(id, "bad")
+		v.Metadata = string(m)
 		return v
 	}
 	return oracleCall(one, bad || len(values["result"])+len(values["error"]) > 0, id, l)

@@ -17,7 +17,7 @@ type events struct {
 	tlsFlags
 
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
-	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words. Of oVirt: HOST|COMPONENT|OPERATION|ID; * is any."`
+	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words. Of oVirt, see below."`
 
 	Count  int            `placeholder:"N" help:"End after N events."`
 	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
@@ -31,6 +31,8 @@ func (*events) Help() string {
 	return `Prints {"topic":"…","params":…} for each event, one a line, until it is interrupted. Where events are missing because
 they were not read in time, a line on stderr says how many; the server decides what it keeps. A connection that is lost, or
 that the server ends in order, is made again, with pauses that grow; then "gap: events may have been missed" is on stderr.
+
+With an oVirt host a filter is HOST|COMPONENT|OPERATION|ID, where * is any part, or # for all.
 
 Exit status 0 says that N events came or, without --count, that it was interrupted or the time has passed; 3 that the first
 connection could not be made or fewer than N came in time; 1 that the server refused or ended the subscription. With
@@ -77,7 +79,8 @@ func (e eventsError) Error() string { return e.text }
 
 func (v *events) run(ctx context.Context, e *environment) error {
 	if err := rpc.CheckFilter(v.Filter); err != nil {
-		return usagef("%s; expected words with dots between them, such as 'task.*' or '#'; or four parts of oVirt", strings.TrimPrefix(err.Error(), "rpc: "))
+		return usagef("%s; expected words with dots between them, such as 'task.*' or '#', or oVirt's four parts",
+			strings.TrimPrefix(err.Error(), "rpc: "))
 	}
 	if v.Time != nil {
 		var cancel context.CancelFunc

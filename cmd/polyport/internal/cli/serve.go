@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"runtime"
 	"time"
 
 	"go.uber.org/fx"
@@ -77,6 +78,7 @@ func (v *serve) run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(heapOf(conf))
 	var server *app.Server
 	a := app.New(conf, app.Output{Stdout: e.stdout, Log: e.stderr, JSON: v.JSON}, fx.Populate(&server))
 	if err := a.Err(); err != nil {

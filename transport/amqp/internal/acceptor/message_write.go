@@ -52,7 +52,7 @@ func check(m *transport.Message, l transport.Limits) (size int, err error) {
 }
 
 func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r > '~' || r < ' ' }) < 0
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // speakable is the part of an ID that has to be checked: a text.
