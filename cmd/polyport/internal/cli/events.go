@@ -17,7 +17,7 @@ type events struct {
 	tlsFlags
 
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
-	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words. Of oVirt, see below."`
+	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words."`
 
 	Count  int            `placeholder:"N" help:"End after N events."`
 	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
