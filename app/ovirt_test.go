@@ -143,7 +143,9 @@ func TestOVirtEvents(t *testing.T) {
 				t.Fatalf("event %d on %q, want |virt|VM_status|UUID", i, e.Topic)
 			}
 			var params map[string]json.RawMessage
-			var status struct{ Status string }
+			var status struct {
+				Status string `json:"status"`
+			}
 			if err := e.Decode(&params); err != nil || json.Unmarshal(params[part[3]], &status) != nil || status.Status != "Up" {
 				t.Errorf("event %d: %s, %v, want the status of %s", i, e.Params, err, part[3])
 			}

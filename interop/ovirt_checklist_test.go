@@ -19,6 +19,7 @@ type behaviour struct {
 
 // TestOVirtChecklist has what oVirt's own tests check and no other test of ours does.
 func TestOVirtChecklist(t *testing.T) {
+	t.Parallel()
 	for _, b := range ovirtChecklist() {
 		if b.run != nil {
 			t.Run(b.of+" "+b.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,10 @@ import (
 
 // TestOVirtFacts are the facts that decide whether oVirt's programs get along with a
 // server or a client of ours, each as oVirt has it in testdata/ovirt.
-func TestOVirtFacts(t *testing.T) { runCases(t, ovirtFacts) }
+func TestOVirtFacts(t *testing.T) {
+	t.Parallel()
+	runCases(t, ovirtFacts)
+}
 
 var ovirtFacts = []ovirtCase{
 	{
@@ -154,7 +158,7 @@ func testContentLength(t *testing.T) {
 	w.send("CONNECT\naccept-version:1.2\nhost:x\nheart-beat:0,1000\n\n")
 	judge := func(command string) {
 		t.Helper()
-		if f := w.expect(command); f.headers["content-length"] != fmt.Sprint(len(f.body)) {
+		if f := w.expect(command); f.headers["content-length"] != strconv.Itoa(len(f.body)) {
 			t.Errorf("no content-length of %d in %q", len(f.body), f.text)
 		}
 	}
@@ -364,6 +368,7 @@ func testIDs(t *testing.T) {
 // TestOVirtGone: who has heart-beats notices within 1.1 times the interval that the
 // other is gone without a word. POLYPORT_LONG=1 has it with 10 s, too.
 func TestOVirtGone(t *testing.T) {
+	t.Parallel()
 	need(t, python)
 	beats := []time.Duration{time.Second}
 	if os.Getenv("POLYPORT_LONG") == "1" {

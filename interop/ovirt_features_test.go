@@ -23,7 +23,10 @@ import (
 )
 
 // TestOVirtFeatures are what oVirt's programs have, and what is to be better.
-func TestOVirtFeatures(t *testing.T) { runCases(t, ovirtFeatures) }
+func TestOVirtFeatures(t *testing.T) {
+	t.Parallel()
+	runCases(t, ovirtFeatures)
+}
 
 var ovirtFeatures = []ovirtCase{
 	{"transports", "The same methods answer by STOMP, AMQP 1.0, ZMTP and HTTP.", testTransports},
@@ -151,30 +154,32 @@ func testReconnect(t *testing.T) {
 	}
 	check(t, c, `true`, "Host.ping", nil)
 	v.do("cut", nil)
+	defer time.AfterFunc(patience, func() { _ = s.Close() }).Stop()
 	gap := false
 	for ev, err := range s.Events() {
 		if g := (*rpc.GapError)(nil); errors.As(err, &g) {
 			gap = true
+			check(t, c, `true`, "Host.ping", nil) // SUBSCRIBE has come before it
 			v.do("publish", options{"event": "|virt|VM_status|7"})
 			continue
 		}
 		if err != nil || ev.Topic != "|virt|VM_status|7" || !gap {
 			t.Errorf("after the loss came %+v, %v; a gap: %t", ev, err, gap)
 		}
-		break
+		return
 	}
-	check(t, c, `true`, "Host.ping", nil)
+	t.Error("no event came after the loss")
 }
 
 func testRetry(t *testing.T) {
 	a := startAgent(t, nil)
-	e := startOVirt(t, "engine.py", with(a.options(false), options{"timeout": 400, "retries": 1}))
+	e := startOVirt(t, "engine.py", with(a.options(false), options{"timeout": 700, "retries": 1}))
 	e.do("connect", nil)
-	got := e.do("call", options{"method": "Test.count", "params": options{"name": "again", "ms": 1000}}).result()
+	got := e.do("call", options{"method": "Test.count", "params": options{"name": "again", "ms": 1300}}).result()
 	if got != `1` {
 		t.Errorf("the call came to %s, want the answer to the first try", got)
 	}
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(1300 * time.Millisecond)
 	if s := e.do("state", nil); s.Late != 1 || len(s.Problems)+len(s.Errors) > 0 {
 		t.Errorf("%+v, want one late answer", s)
 	}
@@ -217,7 +222,7 @@ func testParallel(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if found["busy"] == 0 || found["answered"] < 88 || found["busy"]+found["answered"] != 200 {
+	if found["busy"] == 0 || found["answered"] < 80 || found["busy"]+found["answered"] != 200 {
 		t.Errorf("200 calls to vdsm came to %v", found)
 	}
 	_, number = startVdsm(t, options{"recovering": true})
@@ -269,7 +274,7 @@ func testFilters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Close() }()
+		t.Cleanup(func() { _ = s.Close() })
 	}
 	check(t, client, `true`, "Host.ping", nil)
 	for _, name := range []string{"|virt|VM_status|1", "|jobs|status|2", "|virt|VM_status|2", last} {

@@ -98,7 +98,7 @@ Rows of ` + "`TestOVirtFacts`" + `. Besides, ` + "`TestOVirtGone`" + `: a vdsm t
 	b.WriteString("\n## What oVirt's own tests check\n\nWithout another name the test is the row of `TestOVirtChecklist`.\n\n| their test | behaviour | ours |\n| --- | --- | --- |\n")
 	last := ""
 	for _, c := range ovirtChecklist() {
-		of, ours := c.of, ""
+		of, ours := c.of, "none"
 		if of == last {
 			of = ""
 		}
@@ -108,9 +108,7 @@ Rows of ` + "`TestOVirtFacts`" + `. Besides, ` + "`TestOVirtGone`" + `: a vdsm t
 			ours = "row"
 		case c.ours != "":
 			dir, name, _ := strings.Cut(c.ours, " ")
-			ours = fmt.Sprintf("%s: `%s`", dir, name)
-		default:
-			ours = "none"
+			ours = dir + ": `" + name + "`"
 		}
 		if c.reason != "" {
 			ours += ". " + c.reason

@@ -25,10 +25,10 @@ func newAsker(nc net.Conn, u *url.URL, o *transport.DialOptions, translate trans
 		return nil, invalid("the host %.60q cannot be said in HTTP", host)
 	}
 	c := &client{
-		to: cmp.Or(strings.TrimPrefix(u.Path, "/"), transport.DefaultDestination), target: target(u), translate: translate,
+		to: cmp.Or(strings.TrimPrefix(u.Path, "/"), transport.DefaultDestination), target: target(u, o.Profile), translate: translate,
 		info: transport.Info{
 			Scheme: schemeHTTP, Version: "1.1", User: u.User.Username(), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
-			TLS: transport.TLSState(nc), Limits: o.Limits, Lockstep: true, Headers: true,
+			TLS: transport.TLSState(nc), Limits: o.Limits, Lockstep: true, Headers: true, Profile: o.Profile,
 		},
 	}
 	c.common = "Host: " + host + "\r\nAccept: " + accepts(translate) + "\r\nUser-Agent: " + software + "\r\n"
@@ -57,17 +57,21 @@ func accepts(t translator) string {
 
 // target returns the path and query that requests go to: u's, without what is meant
 // for us.
-func target(u *url.URL) string {
-	t := url.URL{Path: u.Path, RawPath: u.RawPath}
-	if t.Path == "" {
+func target(u *url.URL, p transport.Profile) string {
+	t := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	switch {
+	case t.Path != "":
+	case p == transport.OpenDaylight:
+		t.Path = "/"
+	default:
 		t.Path = "/" + transport.DefaultDestination
 	}
 	q := u.Query()
-	if q.Has("format") {
-		q.Del("format")
-		t.RawQuery = q.Encode()
-	} else {
-		t.RawQuery = u.RawQuery
+	for _, name := range [...]string{"format", "profile", "socket"} {
+		if q.Has(name) && (name != "socket" || p == transport.OpenDaylight) {
+			q.Del(name)
+			t.RawQuery = q.Encode()
+		}
 	}
 	return t.RequestURI()
 }
@@ -111,8 +115,8 @@ type client struct {
 
 // Send sends m as a request.
 func (c *client) Send(ctx context.Context, m *transport.Message) error {
-	if n, limit := len(m.Body), c.info.Limits.Message; n > limit {
-		return c.notSent(tooLarge("the body has %d bytes, the limit is %d", n, limit))
+	if err := fits(len(m.Body), &c.info); err != nil {
+		return c.notSent(err)
 	}
 	if err := checkFields(m, c.info.Limits); err != nil {
 		return c.notSent(err)

@@ -34,7 +34,7 @@ func (h *host) openFeed(w http.ResponseWriter, r *http.Request, info *transport.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // by proxies
 	p := &publisher{info: *info, topics: topics}
-	p.info.Feed, p.info.Lockstep, p.info.Headers = true, false, false
+	p.info.Feed, p.info.Lockstep, p.info.Headers, p.info.Profile = true, false, false, ""
 	p.info.Beat, p.info.Limits = beat, h.o.Limits
 	if r.ProtoMajor == 1 {
 		h.openStream(w, p)

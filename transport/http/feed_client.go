@@ -1,15 +1,12 @@
 package http
 
 import (
-	"cmp"
 	"context"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/polyport/polyport/transport"
 )
@@ -35,19 +32,12 @@ type listener struct {
 	stream *transport.Stream
 	events eventReader
 	info   transport.Info
-
-	mu     sync.Mutex // protects the fields below
-	subs   []subscription
-	lastID uint64
-	chosen bool // there was one
+	choices
 }
-
-// A subscription is to the topics that begin with its prefix.
-type subscription struct{ id, prefix string }
 
 // ask sends the request and reads the head of the answer.
 func (l *listener) ask(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+u.Host+target(u), http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+u.Host+target(u, o.Profile), http.NoBody)
 	if err != nil {
 		return invalid("%v", err)
 	}
@@ -83,25 +73,11 @@ func (l *listener) Recv(ctx context.Context) (*transport.Message, error) {
 	return l.stream.Receive(ctx, func() (*transport.Message, error) {
 		for {
 			m, err := l.events.next()
-			if err != nil || l.wants(m) {
+			if err != nil || l.wants(m, m.To) {
 				return m, err
 			}
 		}
 	})
-}
-
-// wants reports whether m is to be received, and sets the subscription by which.
-// Until the first is made all events are: the URL has asked for them.
-func (l *listener) wants(m *transport.Message) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range l.subs {
-		if strings.HasPrefix(m.To, l.subs[i].prefix) {
-			m.Subscription = l.subs[i].id
-			return true
-		}
-	}
-	return !l.chosen
 }
 
 // Send fails: over HTTP the server has the word.
@@ -118,55 +94,17 @@ func (l *listener) Subscribe(_ context.Context, s transport.Subscription) (id st
 	if err := l.stream.Over("subscribe"); err != nil {
 		return "", err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case s.Ack != transport.AckNone, s.Credit > 0, len(s.Headers) > 0:
-		err = transport.WithReason(transport.ErrUnsupported, "a subscription to a feed has no acknowledgements, credit and headers")
-	case l.find(s.ID) >= 0:
-		err = invalid("there is a subscription %.60q already", s.ID)
-	case len(l.subs) >= l.info.Limits.Subscriptions:
-		err = tooLarge("more than %d subscriptions", l.info.Limits.Subscriptions)
-	case len(s.Destination) > l.info.Limits.HeaderBytes:
-		err = tooLarge("the topic has %d bytes; the limit is %d", len(s.Destination), l.info.Limits.HeaderBytes)
-	}
-	if err != nil {
+	if id, err = l.choose(s, l.info.Limits); err != nil {
 		return "", l.notSent("subscribe", err)
 	}
-	id, l.chosen = cmp.Or(s.ID, l.newID()), true
-	l.subs = append(l.subs, subscription{id, s.Destination})
 	return id, nil
-}
-
-// newID makes an ID that nobody has. It needs mu.
-func (l *listener) newID() string {
-	for {
-		l.lastID++
-		if id := strconv.FormatUint(l.lastID, 10); l.find(id) < 0 {
-			return id
-		}
-	}
-}
-
-// find returns the place of a subscription, or -1. It needs mu.
-func (l *listener) find(id string) int {
-	for i := range l.subs {
-		if l.subs[i].id == id {
-			return i
-		}
-	}
-	return -1
 }
 
 // Unsubscribe undoes Subscribe.
 func (l *listener) Unsubscribe(_ context.Context, id string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := l.find(id)
-	if i < 0 {
-		return l.notSent("subscribe", invalid("there is no subscription %.60q", id))
+	if err := l.drop(id); err != nil {
+		return l.notSent("subscribe", err)
 	}
-	l.subs = append(l.subs[:i], l.subs[i+1:]...)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (h *host) Serve(ctx context.Context, nc net.Conn) (transport.Conn, error) {
 }
 
 func (h *host) serve(ctx context.Context, nc net.Conn) (*stream, error) {
-	if h.own.Compat {
+	if h.own.Compat || h.o.Profile == transport.OpenDaylight {
 		nc = tolerate(nc, h.o.Limits.HeaderBytes)
 	}
 	s := newStream(h, nc)

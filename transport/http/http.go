@@ -19,7 +19,8 @@ type Options struct {
 	// NoXMLRPC refuses calls of XML-RPC.
 	NoXMLRPC bool
 	// Compat takes in what older clients do against the rules of HTTP: requests of
-	// HTTP/1.1 without a Host header.
+	// HTTP/1.1 without a Host header. It is so in the profile
+	// [transport.OpenDaylight] as well.
 	Compat bool
 }
 
@@ -39,10 +40,12 @@ func New(o *Options) Transport {
 }
 
 func init() {
-	transport.Register(transport.Scheme{Name: "http", Port: "80", Transport: Transport{}})
-	transport.Register(transport.Scheme{Name: "https", Port: "443", TLS: true, Transport: Transport{}})
-	transport.Register(transport.Scheme{Name: "ws", Port: "80", Transport: Transport{}})
-	transport.Register(transport.Scheme{Name: "wss", Port: "443", TLS: true, Transport: Transport{}})
+	for name, port := range map[string]string{schemeHTTP: "80", schemeSocket: "80", "https": "443", "wss": "443"} {
+		transport.Register(transport.Scheme{
+			Name: name, Port: port, TLS: port == "443", Transport: Transport{},
+			Profiles: []transport.Profile{transport.OpenDaylight},
+		})
+	}
 }
 
 // The schemes, as Info tells them.

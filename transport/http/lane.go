@@ -2,7 +2,6 @@ package http
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -108,8 +107,8 @@ func (l *lane) Send(_ context.Context, m *transport.Message) error {
 
 // sayable returns why m cannot be sent.
 func (l *lane) sayable(m *transport.Message) error {
-	if n, limit := len(m.Body), l.info.Limits.Message; n > limit {
-		return transport.WithReason(transport.ErrTooLarge, fmt.Sprintf("the body has %d bytes, the limit is %d", n, limit))
+	if err := fits(len(m.Body), l.info); err != nil {
+		return err
 	}
 	return checkFields(m, l.info.Limits)
 }

@@ -62,6 +62,10 @@ func newSocket(nc net.Conn, info *transport.Info, o *transport.Options) *socket 
 // agree fixes what the handshake has settled: the sub-protocol, and the interval of
 // the peer's heart-beats, which is negative if it has not said one.
 func (s *socket) agree(protocol string, theirs time.Duration, o *transport.Options) {
+	if s.odl() {
+		s.likeODL()
+		return
+	}
 	s.ours = protocol == ownProtocol
 	s.info.Headers = s.ours
 	beat := max(0, o.Heartbeat)
@@ -188,8 +192,10 @@ func (s *socket) Send(ctx context.Context, m *transport.Message) error {
 	size := len(m.Body)
 	switch {
 	case err != nil:
-	case size > s.info.Limits.Message:
-		err = tooLarge("the body has %d bytes, the limit is %d", size, s.info.Limits.Message)
+	case fits(size, &s.info) != nil:
+		err = fits(size, &s.info)
+	case s.odl() && !utf8.Valid(m.Body):
+		err = invalid("the body is not UTF-8, and OpenDaylight passes over what is no text")
 	case s.ours:
 		var more int
 		more, err = properties.Check(m, to, s.info.Limits)

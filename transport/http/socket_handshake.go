@@ -36,6 +36,9 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 	if ours {
 		setBeat(w.Header(), h.o.Heartbeat)
 	}
+	if ours || r.Header["Sec-Websocket-Protocol"] != nil {
+		info.Profile = "" // it is none of the older system's
+	}
 	taken := &taking{ResponseWriter: w}
 	// The page has been judged. Without extensions there is no compression: it
 	// would hold memory for each connection, and let a peer's few bytes become many.
@@ -54,6 +57,10 @@ func (h *host) openSocket(w http.ResponseWriter, r *http.Request, info *transpor
 	s.frames.masked, s.served, s.to, s.bye = true, h.o.Destinations, h.doors.paths[r.URL.Path], websocket.StatusGoingAway
 	s.agree(c.Subprotocol(), theirs, &h.o.Options)
 	_ = c.CloseNow() // what the library holds
+	if s.odl() {
+		h.ready(transport.NewPatientAnswerer(s, s.stream))
+		return
+	}
 	h.ready(s)
 }
 
@@ -94,11 +101,21 @@ func (nowhere) Close() error                { return nil }
 
 // dialSocket opens a WebSocket.
 func dialSocket(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) (transport.Conn, error) {
-	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: transport.TLSState(nc)}, &o.Options)
+	socket := u.Query().Get("socket")
+	if err := odlSocket(socket, o.Profile); err != nil {
+		return nil, err
+	}
+	s := newSocket(nc, &transport.Info{User: u.User.Username(), TLS: transport.TLSState(nc), Profile: o.Profile}, &o.Options)
 	s.masks, s.to, s.bye = true, destinationOf(u), websocket.StatusNormalClosure
 	if err := s.upgrade(ctx, nc, u, o); err != nil {
 		s.stream.Fail(err)
 		return nil, err
+	}
+	switch {
+	case s.odl() && socket == "sub":
+		return newSocketFeed(s), nil
+	case s.odl():
+		return transport.NewAsker(s, s.stream, nil), nil
 	}
 	return s, nil
 }
@@ -106,12 +123,16 @@ func dialSocket(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialO
 // upgrade asks for a WebSocket (section 4.1).
 func (s *socket) upgrade(ctx context.Context, nc net.Conn, u *url.URL, o *transport.DialOptions) error {
 	asks := &asking{nc: nc, in: s.stream.Reader, most: o.Limits.HeaderBytes}
-	headers := requestHeaders(u)
-	setBeat(headers, o.Heartbeat)
+	headers, protocols := requestHeaders(u), []string{ownProtocol, plainProtocol}
+	if s.odl() {
+		protocols = nil
+	} else {
+		setBeat(headers, o.Heartbeat)
+	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u), &websocket.DialOptions{ //nolint:bodyclose // it is what was read
+	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u, o.Profile), &websocket.DialOptions{ //nolint:bodyclose // it is what was read
 		HTTPClient: &http.Client{Transport: asks, CheckRedirect: stay},
-		HTTPHeader: headers, Host: hostHeader(u, o), Subprotocols: []string{ownProtocol, plainProtocol},
+		HTTPHeader: headers, Host: hostHeader(u, o), Subprotocols: protocols,
 	})
 	switch {
 	case asks.err != nil:

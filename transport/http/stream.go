@@ -92,7 +92,7 @@ func (s *stream) meet(r *http.Request, authorization, user string) *transport.In
 	info := &transport.Info{
 		Scheme: schemeHTTP, Version: strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor),
 		Peer: brief(r.UserAgent()), User: user, Local: s.nc.LocalAddr(), Remote: s.nc.RemoteAddr(), TLS: r.TLS,
-		Limits: s.host.o.Limits, Lockstep: true, Headers: true,
+		Limits: s.host.o.Limits, Lockstep: true, Headers: true, Profile: s.host.profile(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

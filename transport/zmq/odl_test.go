@@ -352,3 +352,28 @@ func TestODLPort(t *testing.T) {
 		}
 	}
 }
+
+// TestODLPipelined: a REQ that asks before it was answered, as OpenDaylight's does
+// after a timeout, is answered in order.
+func TestODLPipelined(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		e, noted := servingODL(t, null, ready("REQ"))
+		conn := e.open()
+		noted.taken()
+		e.send(more(""), last("one"), more(""), last("two"))
+		first, err := conn.Recv(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := receive(conn)
+		if m := in.next(); m != nil {
+			t.Fatalf("before the answer came %+v", m)
+		}
+		_ = conn.Send(t.Context(), answerTo(first))
+		if m := in.next(); m == nil || string(m.Body) != "two" {
+			t.Fatalf("after it came %+v", m)
+		}
+		e.taken()
+		checkPieces(t, "the answer", noted.taken(), join(more(""), last("one")))
+	})
+}

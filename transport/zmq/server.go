@@ -23,6 +23,9 @@ func (Transport) Server(ctx context.Context, nc net.Conn, o *transport.ListenOpt
 	}
 	switch patternOf(c.peer.socket) {
 	case lockstep:
+		if c.odl() {
+			return transport.NewPatientAnswerer(c, c.stream), nil
+		}
 		return transport.NewAnswerer(c, c.stream, nil), nil
 	case feed:
 		if c.odl() {

@@ -25,7 +25,8 @@ type batch struct {
 // Help is shown by batch --help.
 func (*batch) Help() string {
 	return `The array is sent as it is, with the ids that it has, and the array of answers is printed as it came. Nothing is
-printed if all requests are notifications. To an older system (?profile=) the requests go one by one. Exit status 1 says that an answer is an error.
+printed if all requests are notifications. To an older system (?profile=) the requests go one by one. Exit status 1
+says that an answer is an error.
 
 Example:
 

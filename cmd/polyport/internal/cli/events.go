@@ -93,8 +93,16 @@ func (v *events) run(ctx context.Context, e *environment) error {
 	}
 	return eventsError{
 		text:   fmt.Sprintf("%d of %d events came: %s", r.n, v.Count, ended(ctx)),
-		advice: "is something published that matches " + v.Filter + "?",
+		advice: r.advice(),
 	}
+}
+
+// advice says why nothing may have come.
+func (r *reader) advice() string {
+	if r.n == 0 && r.turn {
+		return "on this connection a server can only answer; to hear events: zmq://…?socket=sub, http://…?format=sse or stomp://…"
+	}
+	return "is something published that matches " + r.Filter + "?"
 }
 
 func ended(ctx context.Context) string {

@@ -16,6 +16,7 @@ type reader struct {
 	e    *environment
 	n    int    // events printed
 	told string // why there is no connection, as it was told last
+	turn bool   // calls take turns, so that events come with answers alone
 }
 
 // A printError says that an event could not be printed, which no other connection
@@ -84,6 +85,7 @@ func (r *reader) subscribe(
 	}
 	ctx, cancel := r.options().bound(ctx)
 	defer cancel()
+	r.turn = conn.Info().Lockstep
 	c := rpc.NewClient(conn, &rpc.ClientOptions{Receiver: r.URL.url.Hostname()})
 	s, err := c.Subscribe(ctx, r.Filter, &rpc.SubscribeOptions{Window: r.Window})
 	if err != nil {

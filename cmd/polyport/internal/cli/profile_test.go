@@ -10,7 +10,9 @@ import (
 
 // TestOVirtVerbs: what the verbs say and print when they call as oVirt's programs do.
 func TestOVirtVerbs(t *testing.T) {
-	url := serve(t, app.Config{Profile: transport.OVirt}) + "?profile=ovirt"
+	plain := serve(t, app.Config{Profile: transport.OVirt})
+	url := plain + "?profile=ovirt"
+	turns := strings.Replace(plain, "stomp:", "zmq:", 1) + "?socket=req"
 	const (
 		echo = `{"jsonrpc":"2.0","id":"a","method":"Test.echo","params":[1]}`
 		ping = `{"jsonrpc":"2.0","id":7,"method":"Host.ping"}`
@@ -38,6 +40,7 @@ func TestOVirtVerbs(t *testing.T) {
 		{"a ping", "", []string{"ping", url}, 0, "stomp 1.2", ""},
 		{"calls that are counted", "", []string{"bench", url, "--calls", "50", "--concurrency", "8"}, 0, "errors   none", ""},
 		{"the document", "", []string{"discover", url}, 0, "Host.getCapabilities", ""},
+		{"events where calls take turns", "", []string{"events", turns, "clock", "--count", "1", "--timeout", "1s"}, 3, "", "?socket=sub"},
 		{"a filter of words", "", []string{"events", url, "virt.x", "--count", "1"}, 2, "", "receiver|component|operation|unique"},
 		{"a wire without it", "", []string{"call", strings.Replace(url, "stomp:", "amqp:", 1), "Host.ping"}, 2, "", "the wire amqp has no profile ovirt"},
 		{"one that nobody knows", "", []string{"call", url + "s", "Host.ping"}, 2, "", `unknown profile "ovirts"; known are ovirt, odl`},
