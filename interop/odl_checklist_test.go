@@ -71,8 +71,8 @@ var odlChecklist = []odlRow{
 	{
 		name:      "UriParserTest and UriBuilderTest",
 		fact:      "endpoints: scheme, host, port, options",
-		here:      "package `rpc/odl` reads them as documented, without the differences of its two parsers",
-		elsewhere: odlURITests,
+		here:      "a URL of polyport with `?profile=odl`; the profile has to be one that the wire knows",
+		elsewhere: []string{"transport.TestDialURLErrors", "transport.TestProfileUnknown"},
 	},
 	// bus/transport-zmq
 	{
@@ -154,11 +154,10 @@ var odlChecklist = []odlRow{
 		elsewhere: []string{"interop.TestODLSwitches"},
 	},
 	{
-		name:      "UtilTest of HTTP",
-		fact:      "names of transports, the header of Basic, a missing option",
-		here:      "the password passes both ways, a wrong one is 401",
-		run:       odlPassword,
-		elsewhere: odlURITests,
+		name: "UtilTest of HTTP",
+		fact: "names of transports, the header of Basic, a missing option",
+		here: "the password passes both ways, a wrong one is 401",
+		run:  odlPassword,
 	},
 	// bus/messagelib
 	{
@@ -243,7 +242,7 @@ var odlChecklist = []odlRow{
 	{
 		name: "UtilTest of messagelib",
 		fact: "names in pieces, defaults of options, injection",
-		here: "Not here: they are about Java; options have defaults in `rpc/odl`",
+		here: "Not here: they are about Java; nothing of it is on the wire",
 	},
 	// removed with the rewrites
 	{
@@ -391,9 +390,6 @@ var odlChecklist = []odlRow{
 		elsewhere: []string{"rpc.TestTooLargeRequest", "rpc.TestTooLargeResult"},
 	},
 }
-
-// odlURITests are those of package rpc/odl.
-var odlURITests = []string{}
 
 // raw is a JSON text as it is.
 type raw []byte

@@ -51,7 +51,7 @@ var odlFacts = []odlRow{
 		here: "as Java does, with more in the metadata that both pass over; as a client both are understood",
 		run: func(t *testing.T, f *odlField) {
 			odlAcknowledged(t, f)
-			odlAcknowledgements(t, f, odlSchemes...)
+			odlAcknowledgements(t, f)
 		},
 	},
 	{
@@ -92,7 +92,7 @@ var odlFacts = []odlRow{
 	{
 		name: "9 ids unchecked",
 		fact: "its requester takes the next message for its answer: after a timeout that of the call before",
-		here: "an answer meets its own call or none: the connection is replaced after a timeout, or on WebSocket the id tells",
+		here: "an answer meets its own call or none: the connection is replaced after a timeout",
 		run:  each(odlSchemes, odlLate),
 	},
 	{
@@ -207,19 +207,17 @@ func odlAcknowledged(t *testing.T, f *odlField) {
 }
 
 // odlAcknowledgements: what our client makes of theirs.
-func odlAcknowledgements(t *testing.T, f *odlField, schemes ...string) {
+func odlAcknowledgements(t *testing.T, f *odlField) {
 	type number struct {
 		In int `json:"in-number"`
 	}
 	type product struct {
 		Out int `json:"out-number"`
 	}
-	for _, scheme := range schemes {
-		c := f.dial(scheme, f.responder(scheme).port)
-		got, err := rpc.Detach[product](t.Context(), c, "factorial", number{8}, &rpc.DetachOptions{Repeatable: true}).Get(t.Context())
-		if err != nil || got.Out != 40320 {
-			t.Errorf("acknowledgements of Java over %s: %v, %v", scheme, got, err)
-		}
+	c := f.dial("zmq", f.responder("zmq").port)
+	n, err := rpc.Detach[product](t.Context(), c, "factorial", number{8}, &rpc.DetachOptions{Repeatable: true}).Get(t.Context())
+	if err != nil || n.Out != 40320 {
+		t.Errorf("acknowledgements of Java: %v, %v", n, err)
 	}
 	server := f.theirs("inocybe.py", "rep")
 	before := len(server.do("executed").Executed)
@@ -234,7 +232,7 @@ func odlAcknowledgements(t *testing.T, f *odlField, schemes ...string) {
 
 // odlSockets: which sockets meet.
 func odlSockets(t *testing.T, f *odlField) {
-	server := f.theirs("odl_zmq.py", "rep")
+	server := startODL(t, "odl_zmq.py", "rep")
 	server.do("log")
 	got, err := rpc.Call[int](t.Context(), f.dial("zmq", server.port), "add", []int{1, 2})
 	if err != nil || got != 3 {

@@ -34,6 +34,7 @@ var odlSwitches = []odlRow{
 				has(t, "null without the profile", f.strange(scheme).ask(null), "-32600")
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightServer"},
 	},
 	{
 		name: "bare params sent",
@@ -53,18 +54,21 @@ var odlSwitches = []odlRow{
 				t.Errorf("without the profile: %v", err)
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightClient"},
 	},
 	{
-		name: "REQ, REP, PUB and SUB",
-		fact: "knows no other sockets, and of a READY no property but Socket-Type",
-		here: "no other can be dialed in the profile; READY has that property alone",
-		run:  odlSockets,
+		name:      "REQ, REP, PUB and SUB",
+		fact:      "knows no other sockets, and of a READY no property but Socket-Type",
+		here:      "no other can be dialed in the profile; READY has that property alone",
+		run:       odlSockets,
+		elsewhere: []string{"transport/zmq.TestODLSockets"},
 	},
 	{
-		name: "publications without a topic",
-		fact: "a publication is an empty frame and the text; its SUB takes a topic for JSON, closes, and loses what comes until it is back",
-		here: "events leave so, to its SUB and to Python's, which demands two frames; a SUB of the profile takes theirs, and Python's with a topic",
-		run:  odlPublications,
+		name:      "publications without a topic",
+		fact:      "a publication is an empty frame and the text; its SUB takes a topic for JSON, closes, and loses what comes until it is back",
+		here:      "events leave so, to its SUB and to Python's, which demands two frames; a SUB of the profile takes theirs, and Python's with a topic",
+		run:       odlPublications,
+		elsewhere: []string{"transport/zmq.TestODLPublications", "rpc.TestOpenDaylightFeed"},
 	},
 	{
 		name: "publications by WebSocket",
@@ -83,7 +87,7 @@ var odlSwitches = []odlRow{
 			them := f.requester("zmq")
 			them.do("ready")
 			before := them.do("ready").Connections
-			server := f.theirs("odl_zmq.py", "rep")
+			server := startODL(t, "odl_zmq.py", "rep")
 			c := f.dial("zmq", server.port)
 			add(t, c, 1)
 			server.do("log")
@@ -99,12 +103,14 @@ var odlSwitches = []odlRow{
 				}
 			}
 		},
+		elsewhere: []string{"transport/zmq.TestODLNoHeartbeats"},
 	},
 	{
-		name: "one write a message",
-		fact: "a frame whose header is cut by TCP ends a ZMQ connection, and so does much in flight",
-		here: "8 callers with long and short texts take turns, one message a write: all are answered on one connection",
-		run:  odlOneWrite,
+		name:      "one write a message",
+		fact:      "a frame whose header is cut by TCP ends a ZMQ connection, and so does much in flight",
+		here:      "8 callers with long and short texts take turns, one message a write: all are answered on one connection",
+		run:       odlOneWrite,
+		elsewhere: []string{"transport.TestWriterApart", "transport/zmq.TestODLPublicationsApart"},
 	},
 	{
 		name: "fan-out for batches",
@@ -127,6 +133,7 @@ var odlSwitches = []odlRow{
 				t.Errorf("it got %q", texts)
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightClient"},
 	},
 	{
 		name: "errors without an id",
@@ -144,6 +151,7 @@ var odlSwitches = []odlRow{
 				add(t, c, 1)
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightLockstep"},
 	},
 	{
 		name: "requests without a Host",
@@ -180,12 +188,14 @@ var odlSwitches = []odlRow{
 				has(t, version, f.requester(scheme).ask(`{"jsonrpc":`+version+`,"id":1,"method":"add","params":[1,2]}`), "-32600")
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightServer"},
 	},
 	{
-		name: "both acknowledgements",
-		fact: "Java's has a result of null, Python's neither result nor error",
-		here: "both are understood; ours is as Java's",
-		run:  func(t *testing.T, f *odlField) { odlAcknowledgements(t, f, "zmq") },
+		name:      "both acknowledgements",
+		fact:      "Java's has a result of null, Python's neither result nor error",
+		here:      "both are understood; ours is as Java's",
+		run:       odlAcknowledgements,
+		elsewhere: []string{"rpc.TestOpenDaylightDetach"},
 	},
 	{
 		name: "last answers without metadata",
@@ -194,7 +204,7 @@ var odlSwitches = []odlRow{
 		run: each(odlSchemes, func(t *testing.T, f *odlField, scheme string) {
 			them := f.requester(scheme)
 			for _, method := range []string{"slow", "void"} {
-				e := them.do("invoke", "method", method, "args", []any{120}, "timeout", 5)
+				e := them.do("invoke", "method", method, "args", []any{300}, "timeout", 5)
 				if len(e.Answers) < 2 || e.Exception != "" || strings.Contains(e.Answers[len(e.Answers)-1], "metadata") {
 					t.Errorf("%s: %q %s", method, e.Answers, e.Exception)
 				}
@@ -210,6 +220,7 @@ var odlSwitches = []odlRow{
 				}
 			}
 		}),
+		elsewhere: []string{"rpc.TestOpenDaylightFlow"},
 	},
 	{
 		name: "another socket after a timeout",
@@ -322,8 +333,7 @@ func heard(sub *odl) (e report) {
 
 // odlOneWrite: many callers of one connection.
 func odlOneWrite(t *testing.T, f *odlField) {
-	server := f.theirs("odl_zmq.py", "rep")
-	server.do("log")
+	server := startODL(t, "odl_zmq.py", "rep")
 	c := f.dial("zmq", server.port)
 	const callers, calls = 8, 40
 	var wg sync.WaitGroup

@@ -39,7 +39,7 @@ const odlPageHead = `# OpenDaylight, fact by fact
 
 These tables are made of the rows of the tests in ` + "`interop`" + `, and checked by ` + "`TestODLPage`" + ` there; ` + "`POLYPORT_UPDATE=1`" + ` writes them anew. The programs that stand
 for OpenDaylight, in ` + "`interop/testdata/odl`" + `, do on the wire what its bus and its Python counterpart do, faults included, and are themselves held to that by
-` + "`TestODLPrograms`" + `. How the batches of the specification fare is in ` + "`TestODLBatch`" + `. What to do to use any of this is in [docs/opendaylight.md](opendaylight.md).
+` + "`TestODLPrograms`" + `. How the batches of the specification fare is in ` + "`TestODLBatch`" + `.
 `
 
 // TestODLPage holds the page to the rows.
