@@ -43,4 +43,10 @@
 // http and https go in lock-step over HTTP/1.1. A status that is no success is an error
 // with the server's words. ?format=xmlrpc calls a server of XML-RPC, ?format=sse
 // listens to events; ws and wss are WebSocket.
+//
+// # OpenDaylight
+//
+// In the profile [transport.OpenDaylight] requests need no Host, bodies have 256 KiB
+// at most, and a WebSocket without a sub-protocol is in lock-step, with a text frame
+// of 64 KiB at most for each message, or a feed by ?socket=sub.
 package http

@@ -264,7 +264,7 @@ func upgradeODL(t *testing.T, s *site) (net.Conn, *bufio.Reader, reply) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := stdhttp.ReadResponse(in, nil)
+	resp, err := stdhttp.ReadResponse(in, nil) //nolint:bodyclose // what follows the head is the WebSocket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func expectText(t *testing.T, in io.Reader, want string) {
 func TestODLSocket(t *testing.T) {
 	s := newSite(t, nil, odlOptions())
 	nc, in, head := upgradeODL(t, s)
-	if head.status != 101 || head.header.Get("Sec-Websocket-Protocol") != "" || head.header.Get("Polyport-Heartbeat") != "" {
+	if head.status != 101 || head.header.Get("Sec-WebSocket-Protocol") != "" || head.header.Get("Polyport-Heartbeat") != "" {
 		t.Fatalf("the handshake is %d %v", head.status, head.header)
 	}
 	say := func(id int, method string) string {
@@ -412,12 +412,14 @@ func newSocketBus(t *testing.T, frames string) *bus {
 		}
 		b.heard <- fmt.Sprint(r.Method, " ", r.RequestURI, " ", r.Header["Sec-Websocket-Protocol"], r.Header["Polyport-Heartbeat"])
 		_, _ = io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: "+
-			acceptKey(r.Header.Get("Sec-Websocket-Key"))+"\r\n\r\n"+frames)
+			acceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n"+frames)
 		first, err := in.ReadByte()
 		for err == nil {
 			n, _ := in.ReadByte()
 			payload := make([]byte, 4+int(n&0x7f))
-			_, err = io.ReadFull(in, payload)
+			if _, err := io.ReadFull(in, payload); err != nil {
+				return
+			}
 			key, text := payload[:4], payload[4:]
 			for i := range text {
 				text[i] ^= key[i&3]

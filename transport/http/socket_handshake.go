@@ -130,7 +130,8 @@ func (s *socket) upgrade(ctx context.Context, nc net.Conn, u *url.URL, o *transp
 		setBeat(headers, o.Heartbeat)
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c, answer, err := websocket.Dial(ctx, "ws://"+u.Host+target(u, o.Profile), &websocket.DialOptions{ //nolint:bodyclose // it is what was read
+	at := "ws://" + u.Host + target(u, o.Profile)
+	c, answer, err := websocket.Dial(ctx, at, &websocket.DialOptions{ //nolint:bodyclose // it is what was read
 		HTTPClient: &http.Client{Transport: asks, CheckRedirect: stay},
 		HTTPHeader: headers, Host: hostHeader(u, o), Subprotocols: protocols,
 	})

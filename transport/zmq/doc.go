@@ -67,6 +67,14 @@
 // leaves open to others, its Security interface, gets to encrypt a frame only when
 // the length of the frame has already been written.
 //
+// # OpenDaylight
+//
+// In the profile [transport.OpenDaylight] a client is a REQ, or a SUB by
+// ?socket=sub, and a server takes each REQ and SUB that is none of ours for one of
+// OpenDaylight's: Socket-Type is all that the handshake says, each message leaves
+// by one write, there are no heart-beats, and publications begin with an empty
+// frame in place of their topic. Questions that come too early wait for their turn.
+//
 // # What is whose
 //
 // The handshake is that of zmq4.Open, on a connection that hands it nothing that
