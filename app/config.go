@@ -247,7 +247,7 @@ func (c Config) Validate() error {
 			return &ConfigError{Key: "consume", Err: err}
 		}
 	}
-	if err := checkProfile(c.Profile, ""); err != nil {
+	if err := CheckProfile(c.Profile, ""); err != nil {
 		return &ConfigError{Key: "profile", Err: err}
 	}
 	switch {

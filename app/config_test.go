@@ -191,7 +191,6 @@ func TestLoadErrors(t *testing.T) {
 		{"a profile by number", "profile: 5", "", nil, []string{"profile: expected text"}},
 		{"an unknown profile of an address", "listen: ['localhost:70?profile=x']", "", nil, []string{`listen: unknown profile "x"; known are`}},
 		{"a profile of another wire", "listen: ['amqp://localhost:70?profile=ovirt']", "", nil, []string{"listen: the wire amqp has no profile ovirt"}},
-		{"a profile of no wire of a network", "listen: ['mem://a?profile=odl']", "", nil, []string{"the wire mem has no profile odl"}},
 		{"a parameter that is none", "listen: ['stomp://localhost:70?profil=ovirt']", "", nil, []string{`listen: unknown parameter "profil"`}},
 		{"a queue without a name", "destinations: [rpc, '']", "", nil, []string{"destinations: a queue needs a name"}},
 		{"a user without a name", "users: {'': a}", "", nil, []string{"users", "name"}},

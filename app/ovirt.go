@@ -124,7 +124,8 @@ func (h *oVirtHost) tell(ctx context.Context, s *rpc.Server, log *slog.Logger) {
 			return
 		}
 		up := time.Since(h.started)
-		event := map[string]any{h.vm: vmStatus{Status: "Up", TimeOffset: "0", Hash: "0", ElapsedTime: seconds(up)}, "notify_time": up.Milliseconds()}
+		status := vmStatus{Status: "Up", TimeOffset: "0", Hash: "0", ElapsedTime: seconds(up)}
+		event := map[string]any{h.vm: status, "notify_time": up.Milliseconds()}
 		if _, err := s.Publish(ctx, "|virt|VM_status|"+h.vm, event); err != nil && !errors.Is(err, context.Canceled) {
 			log.Warn("the event of a machine cannot be published", "err", err)
 		}

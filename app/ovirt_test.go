@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"os"
@@ -26,7 +27,7 @@ func TestOVirtMethods(t *testing.T) {
 		result, message string
 		code            rpc.Code
 	}{
-		{name: "on a wire that can take null", method: "Host.ping", params: `{}`, result: `null`},
+		{name: "for who cannot take null", method: "Host.ping", params: `{}`, result: `true`},
 		{name: "by name", method: "Test.echo", params: `{"msg":{"a":[1.0]}}`, result: `{"a":[1.0]}`},
 		{name: "by position", method: "Test.echo", params: `["x"]`, result: `"x"`},
 		{name: "nothing", method: "Test.echo", params: `{}`, code: rpc.CodeInvalidParams, message: "/msg"},
@@ -142,7 +143,9 @@ func TestOVirtEvents(t *testing.T) {
 				t.Fatalf("event %d on %q, want |virt|VM_status|UUID", i, e.Topic)
 			}
 			var params map[string]json.RawMessage
-			var status struct{ Status string }
+			var status struct {
+				Status string `json:"status"`
+			}
 			if err := e.Decode(&params); err != nil || json.Unmarshal(params[part[3]], &status) != nil || status.Status != "Up" {
 				t.Errorf("event %d: %s, %v, want the status of %s", i, e.Params, err, part[3])
 			}
@@ -172,4 +175,40 @@ func TestOVirtSleepHonoursCancel(t *testing.T) {
 			t.Errorf("Stop() = %v after %v, so Test.sleep went on", err, time.Since(began))
 		}
 	})
+}
+
+// TestOVirtMutualTLS: the settings that docs/ovirt.md has for an engine let in who
+// shows a certificate, by the profile, and nobody else.
+func TestOVirtMutualTLS(t *testing.T) {
+	w := newTower(t, app.Config{
+		Listen: []string{"stomps://127.0.0.1:0?profile=ovirt"}, TLS: app.TLSConfig{MinVersion: "1.2"},
+	})
+	url := "stomps://" + w.Endpoints()[0].Addr + "?profile=ovirt"
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		o := &transport.DialOptions{}
+		o.TLS = w.ann.Clone()
+		o.TLS.MinVersion, o.TLS.MaxVersion = tls.VersionTLS12, version
+		c := dial(t, url, o)
+		if got, err := rpc.Call[bool](t.Context(), c, "Host.ping", nil); !got || err != nil {
+			t.Errorf("Host.ping with TLS %x = %v, %v, want true", version, got, err)
+		}
+		if got, err := rpc.Call[string](t.Context(), c, "Subject", nil); got != "ann" || err != nil {
+			t.Errorf("Subject = %q, %v, want ann", got, err)
+		}
+	}
+	o := &transport.DialOptions{}
+	o.TLS = w.nobody
+	if c, err := transport.Dial(t.Context(), url, o); err == nil {
+		_, err = c.Recv(t.Context())
+		_ = c.Close()
+		if err == nil {
+			t.Error("a client without a certificate is let in")
+		}
+	} else if !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a client without a certificate: %v, want a word about it", err)
+	}
+	if c, err := transport.Dial(t.Context(), strings.Replace(url, "stomps", "stomp", 1), nil); err == nil {
+		_ = c.Close()
+		t.Error("a client without TLS is let in")
+	}
 }

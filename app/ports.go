@@ -56,7 +56,8 @@ func (s *Server) portOptions(u *url.URL) *port.Options {
 		ListenOptions: *s.options(u), TLSOnly: c.TLS.Only,
 		DetectionTimeout: c.Limits.DetectionTimeout, ClientCerts: map[string]port.ClientCert{},
 	}
-	web := http.New(&http.Options{Origins: c.HTTP.Origins, NoXMLRPC: c.HTTP.NoXMLRPC, Compat: c.HTTP.Compat || o.Profile == transport.OpenDaylight})
+	compat := c.HTTP.Compat || o.Profile == transport.OpenDaylight
+	web := http.New(&http.Options{Origins: c.HTTP.Origins, NoXMLRPC: c.HTTP.NoXMLRPC, Compat: compat})
 	o.Transports = map[string]transport.Transport{"http": web, "ws": web}
 	if scheme != "" {
 		wire := scheme

@@ -7,17 +7,15 @@ import (
 	"strings"
 
 	"github.com/polyport/polyport/transport"
+	"github.com/polyport/polyport/transport/stomp"
 )
 
 // profiles are those that an address may have.
 var profiles = []transport.Profile{transport.OVirt, transport.OpenDaylight}
 
-// oVirtDestinations are the queues to which oVirt's engine sends its requests.
-var oVirtDestinations = []string{"jms.topic.vdsm_requests", "jms.topic.vdsm_irs_requests"}
-
-// checkProfile says what is wrong with a profile of an address for the wire of a
-// scheme, or for all wires if that is empty.
-func checkProfile(p transport.Profile, scheme string) error {
+// CheckProfile says what is wrong with a profile for the wire of a scheme, or for
+// all wires if that is empty; nil if nothing. No profile is right everywhere.
+func CheckProfile(p transport.Profile, scheme string) error {
 	switch {
 	case p == "":
 		return nil
@@ -36,7 +34,7 @@ func checkParameters(u *url.URL) error {
 			return fmt.Errorf("unknown parameter %.60q of an address to listen at; known is profile", name)
 		}
 	}
-	return checkProfile(transport.Profile(u.Query().Get("profile")), u.Scheme)
+	return CheckProfile(transport.Profile(u.Query().Get("profile")), u.Scheme)
 }
 
 // knows reports whether the wire of a scheme has a profile.
@@ -89,7 +87,7 @@ func (c Config) destinationsOf(p transport.Profile) []string {
 	case len(c.Destinations) > 0:
 		return c.Destinations
 	case p == transport.OVirt:
-		return append([]string{transport.DefaultDestination}, oVirtDestinations...)
+		return append([]string{transport.DefaultDestination}, stomp.OVirtDestinations...)
 	}
 	return nil
 }

@@ -225,15 +225,23 @@ func hubCells(paces, yardstick []hubPace) []string {
 	}
 	ratio, server, thrift := absent, absent, absent
 	if ratios != nil {
-		ratio = fmt.Sprintf("%.2g", median(ratios))
+		ratio = times(median(ratios))
 	}
 	if m := median(servers); m > 0 {
 		server = brief(time.Duration(m))
 		if thrifts != nil {
-			thrift = fmt.Sprintf("%.2g", median(thrifts))
+			thrift = times(median(thrifts))
 		}
 	}
 	return []string{perSecond(rates), ratio, server, thrift, brief(time.Duration(median(clients)))}
+}
+
+// times is a ratio to two digits.
+func times(ratio float64) string {
+	if ratio >= 10 {
+		return fmt.Sprintf("%.0f", ratio)
+	}
+	return fmt.Sprintf("%.2g", ratio)
 }
 
 func hubPeerTable(peers []hubPeer) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -122,7 +123,7 @@ func (f *floor) listeners() []net.Conn {
 		f.here.Wait()
 	}
 	if !f.queue {
-		return f.all[:len(f.all):len(f.all)]
+		return slices.Clip(f.all)
 	}
 	i := f.turn.Add(1) % uint64(len(f.all))
 	return f.all[i : i+1 : i+1]

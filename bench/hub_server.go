@@ -127,6 +127,7 @@ func beHubServer(name string, in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { runtime.KeepAlive(ballast) }()
 	if file := os.Getenv(hubProfileEnv); file != "" {
 		f, err := os.Create(file) //nolint:gosec // the user names the file
 		if err != nil {

@@ -25,6 +25,10 @@
 // same time, with TLS and without; openssl s_client speaks STOMP as one would type it,
 // and programs with and without a certificate meet a server that wants one.
 //
+// Programs of ours speak oVirt's contract as it was measured, with the faults of its
+// Java and Python clients and of its host agent, and meet a server and a client that
+// have the profile; docs/ovirt-facts.md has what came of it.
+//
 // RabbitMQ 3.10, RabbitMQ 4.0 and ActiveMQ 5.17 stand between two ends of the
 // STOMP wire, which are held to the rules of package conformance, and between
 // servers and callers, while they are killed and restarted. Package broker in

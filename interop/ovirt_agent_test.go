@@ -32,6 +32,11 @@ type agent struct {
 // startAgent starts one. Its beats are a second apart.
 func startAgent(t *testing.T, change func(*port.Options)) *agent {
 	t.Helper()
+	return startServing(t, change, nil)
+}
+
+func startServing(t *testing.T, change func(*port.Options), so *rpc.ServerOptions) *agent {
+	t.Helper()
 	a := &agent{count: make(map[string]int)}
 	authority, err := issuer.New("interop")
 	if err != nil {
@@ -51,11 +56,24 @@ func startAgent(t *testing.T, change func(*port.Options)) *agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.server = rpc.NewServer(a.methods(), nil)
+	a.server = rpc.NewServer(a.methods(), so)
 	a.stop = serving(t, a.server, l)
 	a.number = portOf(l)
 	a.write(t, authority)
 	return a
+}
+
+// again starts another server at the port of one that was stopped.
+func (a *agent) again(t *testing.T) {
+	t.Helper()
+	o := new(port.Options)
+	o.Profile, o.Heartbeat = transport.OVirt, time.Second
+	l, err := port.Listen(t.Context(), fmt.Sprintf("127.0.0.1:%d", a.number), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.server = rpc.NewServer(a.methods(), nil)
+	a.stop = serving(t, a.server, l)
 }
 
 // serving serves what comes by l until the test ends or stop is called.

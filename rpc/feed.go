@@ -195,9 +195,11 @@ func (t *subscriptions) hear(e Event, matches func(filter []string) bool) {
 	}
 }
 
-// lost has all subscriptions told that the connection was lost, when there is one
-// again. It has renewed what was asked for by then.
+// lost has all subscriptions told that the connection was lost: before the first event
+// of the next one, or when there is one, if that is earlier. It has renewed what was
+// asked for by then.
 func (f *feed) lost() {
+	f.s.subscriptions.heardLoss()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
@@ -224,14 +226,25 @@ func (f *feed) tell() {
 	f.s.subscriptions.tellLoss()
 }
 
-// tellLoss puts a gap in the place of a loss.
+// heardLoss notes that the next arrival is the first after a loss.
+func (t *subscriptions) heardLoss() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.byID {
+		s.mu.Lock()
+		s.renewed = s.share != nil
+		s.mu.Unlock()
+	}
+}
+
+// tellLoss puts a gap in the place of a loss, where none is there.
 func (t *subscriptions) tellLoss() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.byID {
 		s.mu.Lock()
-		if s.share != nil && !s.over {
-			s.put(new(GapError))
+		if !s.over {
+			s.tellLoss()
 		}
 		s.mu.Unlock()
 	}

@@ -30,11 +30,18 @@ func TestHeadsThatComeAgain(t *testing.T) {
 		{
 			"another one between",
 			[]string{head + "ab^@" + "SEND\ndestination:rpc\nk:w\ncontent-length:2\n\ncd^@" + head + "ef^@"},
-			[]*transport.Message{message("ab"), {To: "/queue/rpc", Headers: []transport.Header{{Name: "k", Value: "w"}}, Body: []byte("cd")}, message("ef")}, "",
+			[]*transport.Message{
+				message("ab"),
+				{To: "/queue/rpc", Headers: []transport.Header{{Name: "k", Value: "w"}}, Body: []byte("cd")},
+				message("ef"),
+			},
+			"",
 		},
 		{
-			"a head that begins with the last", []string{"SEND\ndestination:rpc\n\nab^@SEND\ndestination:rpc\nsubject:s\n\ncd^@"},
-			[]*transport.Message{{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Subject: "s", Body: []byte("cd")}}, "",
+			"a head that begins with the last",
+			[]string{"SEND\ndestination:rpc\n\nab^@SEND\ndestination:rpc\nsubject:s\n\ncd^@"},
+			[]*transport.Message{{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Subject: "s", Body: []byte("cd")}},
+			"",
 		},
 		{"each has its receipt", []string{strings.Repeat("SEND\ndestination:rpc\nreceipt:r\n\nab^@", 2)}, []*transport.Message{
 			{To: "/queue/rpc", Body: []byte("ab")}, {To: "/queue/rpc", Body: []byte("ab")},
@@ -44,10 +51,11 @@ func TestHeadsThatComeAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil, nil)
 				p := r.connect("1.2")
-				told := ""
+				var all strings.Builder
 				for _, part := range c.parts {
-					told += p.say(part)
+					all.WriteString(p.say(part))
 				}
+				told := all.String()
 				got := r.session().received()
 				for _, m := range got {
 					m.To = "/queue/" + strings.TrimPrefix(m.To, "/queue/")

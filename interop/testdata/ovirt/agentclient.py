@@ -9,6 +9,7 @@ Options (see commands.py):
 """
 import collections
 import json
+import select
 import socket
 import ssl
 import threading
@@ -30,7 +31,7 @@ class AgentClient:
         self.o = o
         self.incoming = o.get("heartbeat", 30000)
         self.reply = o.get("reply") or str(uuid.uuid4())
-        self.mu = threading.Lock()
+        self.wake, self.woken = socket.socketpair()
         self.connected = threading.Event()
         self.subscriptions, self.pending = {}, {}
         self.sock, self.headers, self.problems, self.strange = None, {}, [], []
@@ -45,23 +46,21 @@ class AgentClient:
             if self.o["tls"].get("cert"):
                 context.load_cert_chain(self.o["tls"]["cert"], self.o["tls"]["key"])
             sock = context.wrap_socket(sock)
-        sock.settimeout(0.05)
-        self.sock, self.open = sock, True
+        sock.setblocking(False)
         self.last = time.monotonic()
         again = list(self.subscriptions.values())
-        self.subscriptions = {}
+        self.subscriptions, self.outbox = {}, collections.deque()
+        self.sock, self.open = sock, True
         self.write(frame("CONNECT", {"accept-version": "1.2", "heart-beat": "0,%d" % int(self.incoming * 0.8)}))
         for destination, handler in again or [(self.reply, self.answered)]:
             self.subscribe(destination, handler)  # with a new id
-        threading.Thread(target=self.reactor, args=[sock], daemon=True).start()
+        threading.Thread(target=self.reactor, args=[sock, self.outbox], daemon=True).start()
 
     def write(self, data):
-        with self.mu:
-            while data:
-                try:
-                    data = data[self.sock.send(data):]
-                except (TimeoutError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    pass
+        if not self.open:
+            raise StompError("not connected")
+        self.outbox.append(data)
+        self.wake.send(b"!")
 
     def subscribe(self, destination, handler):
         id = str(uuid.uuid4())
@@ -82,26 +81,46 @@ class AgentClient:
             headers["ovirtCorrelationId"] = flow
         self.write(frame("SEND", headers, body))
 
-    def reactor(self, sock):
+    def reactor(self, sock, outbox):
+        """Reads and writes: Python's TLS is for one thread."""
         parser = Parser()
         try:
             while self.sock is sock:
-                try:
-                    data = sock.recv(4096)
-                except (TimeoutError, ssl.SSLWantReadError):
-                    if (time.monotonic() - self.last) * 1000 > self.incoming:
-                        raise StompError("heart-beat exceeded")
-                    continue
-                if not data:
-                    raise StompError("EOF")  # and it does not come back
-                for f in parser.parse(data):
-                    self.handle(*f)
-                self.last = time.monotonic()
+                ready, _, _ = select.select([sock, self.woken], [], [], 0.05)
+                if self.woken in ready:
+                    self.woken.recv(4096)
+                while self.receive(sock, parser):
+                    pass
+                while outbox:
+                    self.flush(sock, outbox.popleft())
+                if (time.monotonic() - self.last) * 1000 > self.incoming:
+                    raise StompError("heart-beat exceeded")
         except Exception as e:
             if self.sock is sock:  # else it has been closed
                 self.problems.append(repr(e))
                 self.open = False
         sock.close()
+
+    def receive(self, sock, parser):
+        """Takes what is there, if anything is."""
+        try:
+            data = sock.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        if not data:
+            raise StompError("EOF")  # and it does not come back
+        for f in parser.parse(data):
+            self.handle(*f)
+        self.last = time.monotonic()
+        return True
+
+    @staticmethod
+    def flush(sock, data):
+        while data:
+            try:
+                data = data[sock.send(data):]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                select.select([], [sock], [], 1)
 
     def handle(self, command, headers, body):
         if command == "CONNECTED":
@@ -147,8 +166,8 @@ class AgentClient:
         """Closes the connection, having said UNSUBSCRIBE and not DISCONNECT."""
         for id in list(self.subscriptions):
             self.unsubscribe(id)
-        sock, self.sock, self.open = self.sock, None, False
-        sock.close()
+        time.sleep(0.1)
+        self.sock, self.open = None, False
 
 
 def run(o):
@@ -210,8 +229,7 @@ def run(o):
     def reconnect(n):
         all = []
         for _ in range(n):
-            old, c.sock = c.sock, None
-            old.close()
+            c.sock = None  # its reactor closes it
             c.connected.clear()
             all += connect()["promised"]
         return {"promised": all}

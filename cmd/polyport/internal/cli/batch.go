@@ -25,7 +25,8 @@ type batch struct {
 // Help is shown by batch --help.
 func (*batch) Help() string {
 	return `The array is sent as it is, with the ids that it has, and the array of answers is printed as it came. Nothing is
-printed if all requests are notifications. Exit status 1 says that an answer is an error.
+printed if all requests are notifications. To an older system (?profile=) the requests go one by one. Exit status 1
+says that an answer is an error.
 
 Example:
 
@@ -48,6 +49,9 @@ func (v *batch) run(ctx context.Context, e *environment) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	if conn.Info().Profile != "" {
+		return v.byRequests(ctx, e, conn, body)
+	}
 	if !wantsAnswer(requests) {
 		return v.sendOnly(ctx, conn, v.message(body))
 	}

@@ -132,6 +132,9 @@ func (t *target) UnmarshalText(text []byte) error {
 	case u.Hostname() == "":
 		return fmt.Errorf("no host; expected %s://HOST:PORT", u.Scheme)
 	}
+	if err := app.CheckProfile(transport.Profile(u.Query().Get("profile")), u.Scheme); err != nil {
+		return err
+	}
 	t.url = u
 	return nil
 }

@@ -65,6 +65,9 @@ func (e *environment) report(c *common, err error) int {
 	}
 	if answer, ok := errors.AsType[*rpc.Error](err); ok {
 		writeJSON(e.stderr, errorObject(answer))
+		if means := theirs(answer); means != "" && (c == nil || !c.JSON) {
+			fmt.Fprintf(e.stderr, "    %s\n", means)
+		}
 		return exitError
 	}
 	f := e.failure(c, err)

@@ -17,7 +17,7 @@ type events struct {
 	tlsFlags
 
 	URL    target `arg:"" help:"SCHEME://[USER:PASSWORD@]HOST:PORT[/DESTINATION]"`
-	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words. Of oVirt, see below."`
+	Filter string `arg:"" optional:"" default:"#" help:"Topics: words with dots between them; * is any word, # any number of words."`
 
 	Count  int            `placeholder:"N" help:"End after N events."`
 	Window int            `default:"256" help:"How many events may be under way; the server keeps or drops more."`
@@ -38,11 +38,13 @@ Exit status 0 says that N events came or, without --count, that it was interrupt
 connection could not be made or fewer than N came in time; 1 that the server refused or ended the subscription. With
 --no-reconnect it is 3 also when the connection ends.
 
+With ?profile=ovirt a filter has the form of oVirt's, receiver|component|operation|unique, where * is any; # is all.
+
 Examples:
 
     polyport events stomp://127.0.0.1:7070 clock
-    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m
-    polyport events stomps://host.example:54321?profile=ovirt '*|virt|VM_status|*'`
+    polyport events 'stomp://127.0.0.1:54321?profile=ovirt' '*|virt|VM_status|*'
+    polyport events stomp://127.0.0.1:7070 'task.*' --count 11 --timeout 1m`
 }
 
 // connecting is how long it may take to connect and subscribe.
@@ -91,8 +93,16 @@ func (v *events) run(ctx context.Context, e *environment) error {
 	}
 	return eventsError{
 		text:   fmt.Sprintf("%d of %d events came: %s", r.n, v.Count, ended(ctx)),
-		advice: "is something published that matches " + v.Filter + "?",
+		advice: r.advice(),
 	}
+}
+
+// advice says why nothing may have come.
+func (r *reader) advice() string {
+	if r.n == 0 && r.turn {
+		return "on this connection a server can only answer; to hear events: zmq://…?socket=sub, http://…?format=sse or stomp://…"
+	}
+	return "is something published that matches " + r.Filter + "?"
 }
 
 func ended(ctx context.Context) string {

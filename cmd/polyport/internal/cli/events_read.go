@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/transport"
@@ -15,6 +16,7 @@ type reader struct {
 	e    *environment
 	n    int    // events printed
 	told string // why there is no connection, as it was told last
+	turn bool   // calls take turns, so that events come with answers alone
 }
 
 // A printError says that an event could not be printed, which no other connection
@@ -83,10 +85,14 @@ func (r *reader) subscribe(
 	}
 	ctx, cancel := r.options().bound(ctx)
 	defer cancel()
+	r.turn = conn.Info().Lockstep
 	c := rpc.NewClient(conn, &rpc.ClientOptions{Receiver: r.URL.url.Hostname()})
 	s, err := c.Subscribe(ctx, r.Filter, &rpc.SubscribeOptions{Window: r.Window})
 	if err != nil {
 		_ = c.Close()
+		if errors.Is(err, rpc.ErrTopic) { // in the form that the peer's profile has
+			return nil, nil, usagef("%s", strings.TrimPrefix(errors.Unwrap(err).Error(), "rpc: "))
+		}
 		return nil, nil, callError(err, r.URL)
 	}
 	return c, s, nil

@@ -18,7 +18,8 @@ type notify struct {
 
 // Help is shown by notify --help.
 func (*notify) Help() string {
-	return `Exit status 0 says that the notification was handed to the network, not that it was executed.
+	return `Exit status 0 says that the notification was handed to the network, not that it was executed. Programs of oVirt take
+none (?profile=ovirt): there it is refused, and nothing is sent.
 
 Example:
 

@@ -15,7 +15,7 @@ import (
 // they mean the server's side here.
 type serve struct {
 	Listen  []string       `group:"config" placeholder:"ADDR" help:"HOST:PORT, or stomp://… for one wire (127.0.0.1:7070); repeatable."`
-	Profile *string        `group:"config" placeholder:"NAME" help:"Serve programs of an older system as they are: ovirt or odl (OpenDaylight)."`
+	Profile *string        `group:"config" placeholder:"NAME" help:"Serve programs of an older system as they are: ovirt, odl."`
 	Dest    []string       `name:"destination" group:"config" placeholder:"QUEUE" help:"Name of a queue served (rpc); may be repeated."`
 	Consume []string       `group:"config" placeholder:"URL" help:"Queue of a broker, stomp://HOST:PORT/queue/calc; may be repeated."`
 	Config  string         `placeholder:"FILE" env:"POLYPORT_CONFIG" help:"YAML file of settings."`
@@ -46,10 +46,14 @@ type serve struct {
 // Help is shown by serve --help.
 func (*serve) Help() string {
 	return `Serves Echo, Math.Sum, Sleep, Fail, Call.Back and Task.Run, and publishes the topic clock. First of all, a line
-"listening ADDR WIRES" is printed for each address, "broker /queue/NAME /topic/NAME" with --broker, and "consuming URL" for
-each queue of a broker. With --consume and no --listen it listens nowhere. At HOST:PORT every wire is served, and with
---cert and --key with TLS and without it; a URL such as stomps://HOST:PORT means that wire alone.
+"listening ADDR WIRES" is printed for each address, "profile NAME ADDR WIRES" if it has one, "broker /queue/NAME /topic/NAME"
+with --broker, and "consuming URL" for each queue of a broker. With --consume and no --listen it listens nowhere. At
+HOST:PORT every wire is served, and with --cert and --key with TLS and without it; a URL such as stomps://HOST:PORT means
+that wire alone.
 Certificates are read again when their files change.
+With --profile ovirt an oVirt engine is served as it is, with --profile odl the programs of OpenDaylight; a parameter says it
+for one address, stomps://:54321?profile=ovirt. That of oVirt adds Host.ping, Host.getCapabilities, Host.getStats, Test.echo,
+Test.sleep and Test.fail, and an event every 10 s.
 SIGINT or SIGTERM ends it in order: requests that were accepted are answered, new ones refused; a second signal ends it
 at once. Exit status 0 says that it ended in order, 1 that it could not listen or some requests were not answered in time.
 
@@ -68,6 +72,7 @@ Examples:
     polyport serve --listen 127.0.0.1:0 --listen stomps://:7071 --cert server.pem --key server.key
     polyport serve --config polyport.yaml --log-level debug
     polyport serve --broker
+    polyport serve --profile ovirt --listen 127.0.0.1:54321
     polyport serve --consume stomp://guest:guest@127.0.0.1:61613/queue/calc --at-least-once`
 }
 

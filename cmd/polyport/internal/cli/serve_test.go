@@ -105,8 +105,8 @@ func TestServeStopsLate(t *testing.T) {
 // A profile has a line of its own for each address that has it, and the sample of oVirt.
 func TestServeProfile(t *testing.T) {
 	c := begin(t, "serve", "--listen", "127.0.0.1:0", "--listen", "mem://cli-profile", "--profile", "ovirt", "--destination", "rpc", "--destination", "calc")
-	out := c.stdout.await(t, "mem\n")
-	lines(t, "serve --profile", out, `listening 127\.0\.0\.1:\d+ amqp http stomp ws zmq`, `profile ovirt 127\.0\.0\.1:\d+ stomp`, `listening cli-profile mem`)
+	out := c.stdout.await(t, "cli-profile mem\nprofile ovirt cli-profile mem\n")
+	lines(t, "serve --profile", out, `listening 127\.0\.0\.1:\d+ amqp http stomp ws zmq`, `profile ovirt 127\.0\.0\.1:\d+ stomp`, `listening cli-profile mem`, `profile ovirt cli-profile mem`)
 	addr := strings.Fields(out)[1]
 	if got := run(t, "call", "zmq://"+addr, "Test.echo", `{"msg":"hello"}`); got.code != 0 || got.stdout != "\"hello\"\n" {
 		t.Errorf("call Test.echo = %+v, want hello", got)
