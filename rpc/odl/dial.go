@@ -14,23 +14,24 @@ import (
 	"github.com/polyport/polyport/transport"
 )
 
-// reconnectDelay is what OpenDaylight's clients wait before they connect again.
+// reconnectDelay is what OpenDaylight's subscribers wait before they connect again.
 const reconnectDelay = time.Second
 
 // Dial connects to the endpoint, and returns a client with OpenDaylight's habits (the
 // profile [transport.OpenDaylight]). The endpoint's Timeout is the deadline of each call
 // whose context has none that is sooner. A call that was not sent, because there was no
 // connection, is tried again RetryCount times with RetryDelay before each; a batch is not.
-// These happen inside the interceptors of o, which see one call. A connection that is
-// lost is made again about every second, unless o.Reconnect says otherwise; the first one
-// is tried once. ctx bounds that. TLS is set up from the endpoint unless o has its own
-// [transport.Options].TLS. A nil o means the defaults.
+// These happen inside the interceptors of o, which see one call. With o.Reconnect a call
+// waits for a connection as long as its deadline lets it, and there is little to try
+// again. The first connection is tried once; ctx bounds that. TLS is set up from the
+// endpoint unless o has its own [transport.Options].TLS. A nil o means the defaults.
 func (e *Endpoint) Dial(ctx context.Context, o *rpc.ClientOptions) (*rpc.Client, error) {
 	return e.dial(ctx, o, "")
 }
 
 // DialSubscriber is Dial for a client that hears what is published at the endpoint, by
-// [rpc.Client.Subscribe], and cannot call. There are such endpoints over zmq, ws and wss.
+// [rpc.Client.Subscribe], and cannot call. There are such endpoints over zmq, ws and wss. A connection that is lost is
+// made again about every second, for ever, unless o.Reconnect says otherwise.
 func (e *Endpoint) DialSubscriber(ctx context.Context, o *rpc.ClientOptions) (*rpc.Client, error) {
 	if e.Scheme == "http" || e.Scheme == "https" {
 		return nil, fmt.Errorf("odl: nothing is published over %s; expected an endpoint of zmq, ws or wss", e.Scheme)
@@ -46,7 +47,7 @@ func (e *Endpoint) dial(ctx context.Context, o *rpc.ClientOptions, socket string
 	case e.Host == "" || e.Port == 0:
 		return nil, fmt.Errorf("odl: cannot dial %s: it names no host and port; expected %s://HOST:PORT", e, e.Scheme)
 	}
-	own, err := e.clientOptions(o)
+	own, err := e.clientOptions(o, socket)
 	if err != nil {
 		return nil, err
 	}
@@ -54,19 +55,7 @@ func (e *Endpoint) dial(ctx context.Context, o *rpc.ClientOptions, socket string
 	if e.Auth {
 		u.User = url.UserPassword(e.Username, e.Password)
 	}
-	if e.Scheme == "http" || e.Scheme == "https" {
-		u.Path, u.RawPath = pathOf(e.Path)
-	}
 	return rpc.Dial(ctx, u.String(), own)
-}
-
-// pathOf returns a path as a URL has it.
-func pathOf(escaped string) (path, raw string) {
-	path, err := url.PathUnescape(escaped)
-	if err != nil {
-		return escaped, ""
-	}
-	return path, escaped
 }
 
 // checked returns e as Parse would have made it.
@@ -93,27 +82,37 @@ func (e *Endpoint) url(socket string) *url.URL {
 }
 
 // clientOptions returns o with what the endpoint adds.
-func (e *Endpoint) clientOptions(o *rpc.ClientOptions) (*rpc.ClientOptions, error) {
+func (e *Endpoint) clientOptions(o *rpc.ClientOptions, socket string) (*rpc.ClientOptions, error) {
 	var own rpc.ClientOptions
 	if o != nil {
 		own = *o
 	}
-	redial := transport.RedialOptions{First: reconnectDelay, Most: reconnectDelay}
+	if own.Reconnect == nil && socket != "" {
+		own.Reconnect = &transport.RedialOptions{First: reconnectDelay, Most: reconnectDelay}
+		if own.Transport != nil {
+			own.Reconnect.DialOptions = *own.Transport
+		}
+	}
+	var d *transport.DialOptions // which count
 	switch {
 	case own.Reconnect != nil:
-		redial = *own.Reconnect
+		r := *own.Reconnect
+		own.Reconnect, d = &r, &r.DialOptions
 	case own.Transport != nil:
-		redial.DialOptions = *own.Transport
+		t := *own.Transport
+		own.Transport, d = &t, &t
+	default:
+		own.Transport = new(transport.DialOptions)
+		d = own.Transport
 	}
-	redial.Profile = transport.OpenDaylight
-	if redial.TLS == nil && e.tls() {
-		conf, err := e.clientTLS(cmp.Or(redial.Logger, own.Logger))
+	d.Profile = transport.OpenDaylight
+	if d.TLS == nil && e.tls() {
+		conf, err := e.clientTLS(cmp.Or(d.Logger, own.Logger))
 		if err != nil {
 			return nil, err
 		}
-		redial.TLS = conf
+		d.TLS = conf
 	}
-	own.Reconnect = &redial
 	own.Interceptors = append(own.Interceptors[:len(own.Interceptors):len(own.Interceptors)], e.proxy)
 	return &own, nil
 }

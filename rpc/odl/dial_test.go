@@ -3,10 +3,16 @@ package odl_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/polyport/polyport/rpc"
 	"github.com/polyport/polyport/rpc/odl"
@@ -55,52 +61,68 @@ func TestAllInterfaces(t *testing.T) {
 	adds(t, c)
 }
 
-// TestSubscribers: who dials for events hears what the endpoint publishes.
+// TestSubscribers: who dials for events hears what the endpoint publishes, over
+// WebSocket from a publisher that says it to whoever has connected.
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
-	for _, scheme := range []string{"zmq", "ws"} {
-		t.Run(scheme, func(t *testing.T) {
-			t.Parallel()
-			server, port := serve(t, scheme+"://127.0.0.1:0", calc(), nil)
-			c, err := parse(t, scheme+"://127.0.0.1:"+port).DialSubscriber(t.Context(), nil)
+	server, zmq := serve(t, "zmq://127.0.0.1:0", calc(), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stop := make(chan struct{})
+	var publishing sync.WaitGroup
+	publishing.Go(func() { // until somebody has heard it
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				_, _ = server.Publish(ctx, "clock", []string{"noon"})
+			}
+		}
+	})
+	defer publishing.Wait()
+	defer close(stop)
+	bus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		for { // until the client leaves
+			if c.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"clock","params":["noon"]}`)) != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}))
+	defer bus.Close()
+	for _, uri := range []string{"zmq://127.0.0.1:" + zmq, "ws://" + bus.Listener.Addr().String()} {
+		c, err := parse(t, uri).DialSubscriber(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sub, err := c.Subscribe(ctx, "clock", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		var payload []string
+		for e, err := range sub.Events() {
 			if err != nil {
-				t.Fatal(err)
+				t.Fatal(uri, err)
 			}
-			defer c.Close()
-			sub, err := c.Subscribe(t.Context(), "clock", nil)
-			if err != nil {
-				t.Fatal(err)
+			if err := e.Decode(&payload); err != nil || e.Topic != "clock" || len(payload) != 1 || payload[0] != "noon" {
+				t.Errorf("%s: the event is %+v, %v, %v", uri, e, payload, err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			go func() { // until somebody is there to hear it
-				tick := time.NewTicker(10 * time.Millisecond)
-				defer tick.Stop()
-				for ctx.Err() == nil {
-					_, _ = server.Publish(ctx, "clock", []string{"noon"})
-					select {
-					case <-tick.C:
-					case <-ctx.Done():
-					}
-				}
-			}()
-			var payload []string
-			for e, err := range sub.Events() {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := e.Decode(&payload); err != nil || e.Topic != "clock" || len(payload) != 1 || payload[0] != "noon" {
-					t.Errorf("the event is %+v, %v, %v", e, payload, err)
-				}
-				break
-			}
-			if payload == nil {
-				t.Error("no event")
-			}
-			if _, err := rpc.Call[int](ctx, c, "add", 1); rpc.OutcomeOf(err) != rpc.NotSent {
-				t.Errorf("a call of a subscriber: %v", err)
-			}
-		})
+			break
+		}
+		if payload == nil {
+			t.Errorf("%s: no event", uri)
+		}
+		if _, err := rpc.Call[int](ctx, c, "add", 1); rpc.OutcomeOf(err) != rpc.NotSent {
+			t.Errorf("%s: a call of a subscriber: %v", uri, err)
+		}
+		_ = c.Close()
 	}
 	for _, scheme := range []string{"http", "https"} {
 		_, err := parse(t, scheme+"://127.0.0.1").DialSubscriber(t.Context(), nil)
@@ -179,7 +201,7 @@ func TestAuth(t *testing.T) {
 // again as often as the endpoint says, with its pauses, and no oftener.
 func TestTimeoutAndRetries(t *testing.T) {
 	t.Parallel()
-	for _, scheme := range []string{"zmq", "http"} {
+	for _, scheme := range []string{"zmq", "ws"} { // whose handshake fails with the connection
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			mux := calc()
@@ -191,15 +213,8 @@ func TestTimeoutAndRetries(t *testing.T) {
 			})
 			_, port := serve(t, scheme+"://127.0.0.1:0", mux, nil)
 			var fails, dials atomic.Int32 // how many attempts are to fail, and how many there were
-			uri := scheme + "://127.0.0.1:" + port
-			o := &rpc.ClientOptions{Reconnect: &transport.RedialOptions{Dial: func(ctx context.Context) (transport.Conn, error) {
-				dials.Add(1)
-				if fails.Add(-1) >= 0 {
-					return nil, &transport.OpError{Op: "dial", Err: errors.New("nobody is there")}
-				}
-				return transport.Dial(ctx, uri+"?profile=odl", nil)
-			}}}
-			c, err := dial(t, uri+"?timeout=300&proxyRetryCount=3&proxyRetryDelay=5", port, o)
+			port = gate(t, "127.0.0.1:"+port, func() bool { dials.Add(1); return fails.Add(-1) < 0 })
+			c, err := dial(t, scheme+"://127.0.0.1:PORT?timeout=1000&proxyRetryCount=3&proxyRetryDelay=5", port, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +228,7 @@ func TestTimeoutAndRetries(t *testing.T) {
 			}
 			start := time.Now()
 			_, err = rpc.Call[int](t.Context(), c, "wait", nil)
-			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || rpc.OutcomeOf(err) != rpc.Unknown || took < 300*time.Millisecond || took > patience {
+			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || rpc.OutcomeOf(err) != rpc.Unknown || took < time.Second || took > patience {
 				t.Errorf("wait: %v after %v", err, took)
 			}
 			for _, row := range []struct{ fails, dials int32 }{{0, 1}, {3, 4}, {4, 4}} {
@@ -242,4 +257,39 @@ func TestTimeoutAndRetries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// gate hands connections on to a server as long as open says so of each, and else closes
+// them. It returns its port.
+func gate(t *testing.T, server string, open func() bool) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if !open() {
+				_ = in.Close()
+				continue
+			}
+			out, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Error(err)
+				_ = in.Close()
+				continue
+			}
+			pipe := func(to, from net.Conn) { _, _ = io.Copy(to, from); _ = to.Close() }
+			wg.Go(func() { pipe(in, out) })
+			wg.Go(func() { pipe(out, in) })
+		}
+	})
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	return port
 }

@@ -52,8 +52,8 @@
 //     [transport.Options].PlaintextPasswords allows it.
 //   - Only what was not sent is sent again, and nothing twice.
 //
-// As there, the path means nothing: a server takes any. It is kept, and asked for over
-// http and https, for servers that are not OpenDaylight.
+// As there, the path is kept and means nothing: who dials asks for "/", and a listener
+// serves what it always does.
 //
 // # Keystores
 //

@@ -1,10 +1,10 @@
 package odl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -209,16 +209,11 @@ func (e Endpoint) URI() string { return e.uri(true) }
 // uri builds the URI.
 func (e *Endpoint) uri(secrets bool) string {
 	var b strings.Builder
-	host := e.Host
-	if host == "" {
-		host = "*"
+	at := url.URL{Scheme: e.Scheme, Host: bracketed(cmp.Or(e.Host, "*"))}
+	if e.Port != ports[e.Scheme] {
+		at.Host += ":" + strconv.Itoa(e.Port)
 	}
-	b.WriteString(e.Scheme + "://")
-	if e.Port == ports[e.Scheme] {
-		b.WriteString(bracketed(host))
-	} else {
-		b.WriteString(net.JoinHostPort(host, strconv.Itoa(e.Port)))
-	}
+	b.WriteString(at.String())
 	b.WriteString(e.Path)
 	mark, usual := "?", defaults()
 	for _, o := range options {
