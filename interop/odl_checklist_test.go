@@ -71,8 +71,8 @@ var odlChecklist = []odlRow{
 	{
 		name:      "UriParserTest and UriBuilderTest",
 		fact:      "endpoints: scheme, host, port, options",
-		here:      "a URL of polyport with `?profile=odl`; the profile has to be one that the wire knows",
-		elsewhere: []string{"transport.TestDialURLErrors", "transport.TestProfileUnknown"},
+		here:      "package `rpc/odl` reads them, with one rule where its two parsers differ",
+		elsewhere: []string{"rpc/odl.TestParse", "rpc/odl.TestParseRefuses", "rpc/odl.TestString", "transport.TestDialURLErrors"},
 	},
 	// bus/transport-zmq
 	{
@@ -154,10 +154,11 @@ var odlChecklist = []odlRow{
 		elsewhere: []string{"interop.TestODLSwitches"},
 	},
 	{
-		name: "UtilTest of HTTP",
-		fact: "names of transports, the header of Basic, a missing option",
-		here: "the password passes both ways, a wrong one is 401",
-		run:  odlPassword,
+		name:      "UtilTest of HTTP",
+		fact:      "names of transports, the header of Basic, a missing option",
+		here:      "the password passes both ways, a wrong one is 401; an option that another needs is missed with words",
+		run:       odlPassword,
+		elsewhere: []string{"rpc/odl.TestParseRefuses", "rpc/odl.TestAuth"},
 	},
 	// bus/messagelib
 	{

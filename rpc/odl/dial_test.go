@@ -91,7 +91,11 @@ func TestSubscribers(t *testing.T) {
 			if c.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"clock","params":["noon"]}`)) != nil {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
 		}
 	}))
 	defer bus.Close()
