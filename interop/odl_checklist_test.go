@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/polyport/polyport/rpc"
+	odluri "github.com/polyport/polyport/rpc/odl"
 	"github.com/polyport/polyport/transport"
 )
 
@@ -71,8 +72,9 @@ var odlChecklist = []odlRow{
 	{
 		name:      "UriParserTest and UriBuilderTest",
 		fact:      "endpoints: scheme, host, port, options",
-		here:      "package `rpc/odl` reads them, with one rule where its two parsers differ",
-		elsewhere: []string{"rpc/odl.TestParse", "rpc/odl.TestParseRefuses", "rpc/odl.TestString", "transport.TestDialURLErrors"},
+		here:      "package `rpc/odl` reads them, dials and listens at them, and refuses what its two parsers differ about",
+		run:       odlEndpoints,
+		elsewhere: []string{"rpc/odl.TestParse", "rpc/odl.TestParseRefuses", "rpc/odl.TestString"},
 	},
 	// bus/transport-zmq
 	{
@@ -416,6 +418,45 @@ func odlTooLong(t *testing.T, c *rpc.Client, most int) {
 		t.Errorf("%d bytes: %v", most, err)
 	}
 	add(t, c, 1) // it is there still
+}
+
+// odlEndpoints dials the programs by URIs of OpenDaylight, and listens for them.
+func odlEndpoints(t *testing.T, f *odlField) {
+	at := func(uri string, args ...any) *odluri.Endpoint {
+		e, err := odluri.Parse(fmt.Sprintf(uri, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	for _, scheme := range odlSchemes {
+		c, err := at("%s://127.0.0.1:%d?timeout=5000&proxyRetryCount=2", scheme, f.responder(scheme).port).Dial(t.Context(), nil)
+		if err != nil {
+			t.Errorf("%s: %v", scheme, err)
+			continue
+		}
+		add(t, c, 3)
+		_ = c.Close()
+	}
+	server := startODL(t, "odl_http.py", "server", "ann", "secret")
+	c, err := at("http://127.0.0.1:%d?auth&auth-username=ann&auth-password=secret", server.port).Dial(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, c, 4)
+	_ = c.Close()
+	free, err := transport.Listen(t.Context(), "zmq://127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := portOf(free)
+	_ = free.Close()
+	l, err := at("zmq://127.0.0.1:%d", port).Listen(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, rpc.NewServer(f.mux(), nil), l)
+	same(t, "a call to it", startODL(t, "odl_zmq.py", "req", port).call("sum", 7), "7")
 }
 
 // odlUnreachable dials where nobody is.

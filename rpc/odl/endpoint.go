@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -120,6 +121,10 @@ func Parse(uri string) (*Endpoint, error) {
 	e.Scheme, e.Host, e.Port, e.Path = u.Scheme, u.Hostname(), port, u.EscapedPath()
 	if e.Host == "*" {
 		e.Host = ""
+	}
+	if _, err := netip.ParseAddr(e.Host); err != nil && strings.Contains(e.Host, ":") {
+		return nil, fmt.Errorf("odl: the host %.60q of the endpoint URI is neither a name nor an address; expected HOST:PORT or [ADDRESS]:PORT",
+			u.Host)
 	}
 	if p := u.Port(); p != "" {
 		if e.Port, err = strconv.Atoi(p); err != nil || e.Port > 65535 {
