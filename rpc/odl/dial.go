@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,7 +66,7 @@ func (e *Endpoint) checked() (*Endpoint, error) {
 	case err != nil:
 		return nil, err
 	case own.Auth && own.Scheme == "zmq":
-		return nil, errors.New("odl: zmq has no user and password, and would let anybody in; leave out the option auth, or use https or wss")
+		return nil, errors.New("odl: zmq has no user and password, and would let anybody in; leave out auth, or use https or wss")
 	}
 	return own, nil
 }
@@ -113,7 +114,7 @@ func (e *Endpoint) clientOptions(o *rpc.ClientOptions, socket string) (*rpc.Clie
 		}
 		d.TLS = conf
 	}
-	own.Interceptors = append(own.Interceptors[:len(own.Interceptors):len(own.Interceptors)], e.proxy)
+	own.Interceptors = append(slices.Clip(own.Interceptors), e.proxy)
 	return &own, nil
 }
 

@@ -91,42 +91,51 @@ func TestSubscribers(t *testing.T) {
 			if c.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"clock","params":["noon"]}`)) != nil {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
 		}
 	}))
 	defer bus.Close()
 	for _, uri := range []string{"zmq://127.0.0.1:" + zmq, "ws://" + bus.Listener.Addr().String()} {
-		c, err := parse(t, uri).DialSubscriber(ctx, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		sub, err := c.Subscribe(ctx, "clock", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-		var payload []string
-		for e, err := range sub.Events() {
-			if err != nil {
-				t.Fatal(uri, err)
-			}
-			if err := e.Decode(&payload); err != nil || e.Topic != "clock" || len(payload) != 1 || payload[0] != "noon" {
-				t.Errorf("%s: the event is %+v, %v, %v", uri, e, payload, err)
-			}
-			break
-		}
-		if payload == nil {
-			t.Errorf("%s: no event", uri)
-		}
-		if _, err := rpc.Call[int](ctx, c, "add", 1); rpc.OutcomeOf(err) != rpc.NotSent {
-			t.Errorf("%s: a call of a subscriber: %v", uri, err)
-		}
-		_ = c.Close()
+		hears(ctx, t, uri)
 	}
 	for _, scheme := range []string{"http", "https"} {
 		_, err := parse(t, scheme+"://127.0.0.1").DialSubscriber(t.Context(), nil)
 		refused(t, err, "expected an endpoint of zmq, ws or wss")
+	}
+}
+
+// hears checks that a subscriber hears what is published, and can say nothing.
+func hears(ctx context.Context, t *testing.T, uri string) {
+	t.Helper()
+	c, err := parse(t, uri).DialSubscriber(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	sub, err := c.Subscribe(ctx, "clock", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	var payload []string
+	for e, err := range sub.Events() {
+		if err != nil {
+			t.Fatal(uri, err)
+		}
+		if err := e.Decode(&payload); err != nil || e.Topic != "clock" || len(payload) != 1 || payload[0] != "noon" {
+			t.Errorf("%s: the event is %+v, %v, %v", uri, e, payload, err)
+		}
+		break
+	}
+	if payload == nil {
+		t.Errorf("%s: no event", uri)
+	}
+	if _, err := rpc.Call[int](ctx, c, "add", 1); rpc.OutcomeOf(err) != rpc.NotSent {
+		t.Errorf("%s: a call of a subscriber: %v", uri, err)
 	}
 }
 

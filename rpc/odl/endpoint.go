@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ const (
 // makes one. In one that is made by hand a field that is empty or zero means the
 // default, save Port, RetryCount and RetryDelay; Dial and Listen check it. It is safe
 // for concurrent use as long as nobody changes it.
-type Endpoint struct {
+type Endpoint struct { //nolint:recvcheck // a copy that is printed shows no password either
 	// Scheme is zmq, http, https, ws or wss.
 	Scheme string
 	// Host is a name or an address. Empty means all interfaces, to listen at.
@@ -110,7 +111,8 @@ func Parse(uri string) (*Endpoint, error) {
 	port, known := ports[u.Scheme]
 	switch {
 	case !known:
-		return nil, fmt.Errorf("odl: an endpoint URI begins with zmq://, http://, https://, ws:// or wss://, not with the scheme %.20q", u.Scheme)
+		return nil, fmt.Errorf("odl: an endpoint URI begins with zmq://, http://, https://, ws:// or wss://, not with the scheme %.20q",
+			u.Scheme)
 	case u.Opaque != "" || !strings.Contains(bare, "://"):
 		return nil, fmt.Errorf("odl: an endpoint URI has two slashes behind the scheme: %s://HOST:PORT", u.Scheme)
 	case u.User != nil:
@@ -119,6 +121,10 @@ func Parse(uri string) (*Endpoint, error) {
 	e.Scheme, e.Host, e.Port, e.Path = u.Scheme, u.Hostname(), port, u.EscapedPath()
 	if e.Host == "*" {
 		e.Host = ""
+	}
+	if _, err := netip.ParseAddr(e.Host); err != nil && strings.Contains(e.Host, ":") {
+		return nil, fmt.Errorf("odl: the host %.60q of the endpoint URI is neither a name nor an address; expected HOST:PORT or [ADDRESS]:PORT",
+			u.Host)
 	}
 	if p := u.Port(); p != "" {
 		if e.Port, err = strconv.Atoi(p); err != nil || e.Port > 65535 {

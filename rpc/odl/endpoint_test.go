@@ -103,6 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		"bad user before the host":      {"http://ann:hu/sh@host:x", "auth-username"},
 		"fragment":                      {"zmq://host?timeout=1#x", "no fragment"},
 		"port that is no number":        {"zmq://host:x", "HOST[:PORT]"},
+		"colons":                        {"zmq://::", "neither a name nor an address"},
 		"port too high":                 {"zmq://host:65536", "up to 65535"},
 		"unknown option":                {"zmq://host?timout=5", `unknown option "timout"; known are timeout, proxyRetryCount`},
 		"option of polyport":            {"zmq://host?profile=odl", "unknown option"},

@@ -3,7 +3,6 @@ package odl_test
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +100,3 @@ func refused(t *testing.T, err error, words string) {
 		t.Errorf("the error shows a password: %v", err)
 	}
 }
-
-// number is n as text.
-func number(n int) string { return strconv.Itoa(n) }

@@ -22,7 +22,7 @@ func (e *Endpoint) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	}
 	if e.Validation == Ignore {
 		conf.InsecureSkipVerify = true
-		warn(log, "the server's certificate is not verified: anybody can pass for it", e)
+		warn(log, "anybody can pass for the server", e)
 	}
 	return conf, nil
 }
@@ -50,14 +50,14 @@ func (e *Endpoint) serverTLS(log *slog.Logger) (*tls.Config, error) {
 	conf.ClientAuth = strict
 	if e.Validation == Ignore {
 		conf.ClientAuth = lax
-		warn(log, "certificates of clients are not verified: anybody can make one", e)
+		warn(log, "any client can make one", e)
 	}
 	return conf, nil
 }
 
 func warn(log *slog.Logger, what string, e *Endpoint) {
 	if log != nil {
-		log.Warn("odl: cert-validation-policy=ignore: "+what, "endpoint", e)
+		log.Warn("odl: certificates are not verified", "why", "cert-validation-policy=ignore", "so", what, "endpoint", e)
 	}
 }
 
@@ -68,7 +68,7 @@ func (e *Endpoint) commonTLS(chain int, option string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf := &tls.Config{ //nolint:gosec // the versions are those that the URI asks for, and by default 1.2 and 1.3
+	conf := &tls.Config{
 		MinVersion: offer.least, MaxVersion: offer.most, CipherSuites: offer.suites,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if n := len(s.PeerCertificates); n > chain {
@@ -145,7 +145,7 @@ func (e *Endpoint) offer() (offer, error) {
 		switch {
 		case !asked || !usable(v.number):
 		case o.most != 0 && o.most != v.number-1:
-			return o, fmt.Errorf("odl: protocols=%s with these ciphers leaves out a version between others; expected versions without a gap",
+			return o, fmt.Errorf("odl: protocols=%s with these ciphers leaves out one between others; expected versions without a gap",
 				strings.Join(e.Protocols, ","))
 		default:
 			o.most = v.number
