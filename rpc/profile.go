@@ -15,6 +15,9 @@ type habits struct {
 	trueForNull bool
 	// bareOne answers a batch that has one answer by that answer alone.
 	bareOne bool
+	// again says that a request that comes again while it is under way is a second try
+	// of theirs, and not a second call.
+	again bool
 	// busy and notReady are what they say for CodeBusy and CodeShuttingDown; 0 for
 	// nothing of their own.
 	busy, notReady Code
@@ -46,7 +49,7 @@ type habits struct {
 var (
 	standard = habits{}
 	ovirt    = habits{
-		trueForNull: true, bareOne: true, busy: 1100, notReady: 99,
+		trueForNull: true, bareOne: true, again: true, busy: 1100, notReady: 99,
 		plain: true, passes: "ovirtCorrelationId", noHandles: true, noBatches: true, named: true, events: "jms.queue.events",
 		noNotifications: "a notification ends the dispatcher of an oVirt host agent, for all its clients; make it a call",
 	}

@@ -119,6 +119,36 @@ func TestOVirtServerFull(t *testing.T) {
 	})
 }
 
+// TestOVirtSecondTry: a call that its caller tries again while it is under way is made
+// once. One of another connection, or that says something else, is another.
+func TestOVirtSecondTry(t *testing.T) {
+	const ask = `{"jsonrpc":"2.0","id":"a","method":"Wait"%s}`
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		h := serve(t, ovirtPipe, agentMux(g), nil)
+		p, other := h.peer(), h.peer()
+		for _, params := range []string{"", "", `,"params":[]`, ""} {
+			p.say(fmt.Sprintf(ask, params))
+		}
+		other.say(fmt.Sprintf(ask, ""))
+		g.await(t, 3)
+		synctest.Wait()
+		g.open()
+		for _, who := range []*peer{p, p, other} {
+			if got := brief(who.hear()); !strings.HasPrefix(got, `"a"=`) {
+				t.Errorf("heard %s, want the result", got)
+			}
+		}
+		if got := p.untilFence(); len(got) > 0 {
+			t.Errorf("heard %v besides", got)
+		}
+		p.say(fmt.Sprintf(ask, "")) // it is over, so it is made anew
+		if got := brief(p.hear()); !strings.HasPrefix(got, `"a"=`) {
+			t.Errorf("heard %s, want the result", got)
+		}
+	})
+}
+
 // TestProfileShownLate: a server does as its peer expects from when it knows whose
 // it is.
 func TestProfileShownLate(t *testing.T) {

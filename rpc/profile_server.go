@@ -1,6 +1,11 @@
 package rpc
 
-import "github.com/polyport/polyport/rpc/internal/envelope"
+import (
+	"bytes"
+
+	"github.com/polyport/polyport/rpc/internal/envelope"
+	"github.com/polyport/polyport/transport"
+)
 
 // appendError appends an error as an answer, with the code that the peer knows.
 func (s *session) appendError(dst, id []byte, e *Error) []byte {
@@ -29,6 +34,17 @@ func (s *session) orTrue(dst []byte, at int) []byte {
 		return append(dst[:at], "true"...)
 	}
 	return dst
+}
+
+// underWay reports whether a request is one that the peer has sent before, by the same
+// connection, and whose answer will come: a caller who has waited too long tries again
+// with the same id, and takes one answer for both.
+func (s *session) underWay(m *transport.Message, msg *envelope.Message) bool {
+	if msg.Kind != envelope.Request || !s.habits().again {
+		return false
+	}
+	r := s.roll.find(msg.ID, m.ReplyTo)
+	return r != nil && bytes.Equal(r.msg.Method, msg.Method) && bytes.Equal(r.msg.Params, msg.Params)
 }
 
 // takesTurns reports whether the peer has one call at a time in flight, so that an

@@ -196,6 +196,10 @@ func (s *session) serve(m *transport.Message, msg envelope.Message, at *place) {
 	if msg.Metadata != nil && s.subscriptions.takes(m, &msg) || s.heard.takes(m, &msg) || !s.answerable(m, msg.Kind) {
 		return
 	}
+	if s.underWay(m, &msg) {
+		s.settle(m, transport.Accepted)
+		return
+	}
 	r := &request{session: s, message: m, method: s.find(msg.Method), msg: askedBy(&msg)}
 	r.Context, r.deadline = s.ctx, deadline(m, &msg)
 	if s.servesAtOnce(r.method) {
