@@ -31,7 +31,6 @@ class AgentClient:
         self.o = o
         self.incoming = o.get("heartbeat", 30000)
         self.reply = o.get("reply") or str(uuid.uuid4())
-        self.wake, self.woken = socket.socketpair()
         self.connected = threading.Event()
         self.subscriptions, self.pending = {}, {}
         self.sock, self.headers, self.problems, self.strange = None, {}, [], []
@@ -50,17 +49,21 @@ class AgentClient:
         self.last = time.monotonic()
         again = list(self.subscriptions.values())
         self.subscriptions, self.outbox = {}, collections.deque()
+        self.wake, woken = socket.socketpair()
         self.sock, self.open = sock, True
         self.write(frame("CONNECT", {"accept-version": "1.2", "heart-beat": "0,%d" % int(self.incoming * 0.8)}))
         for destination, handler in again or [(self.reply, self.answered)]:
             self.subscribe(destination, handler)  # with a new id
-        threading.Thread(target=self.reactor, args=[sock, self.outbox], daemon=True).start()
+        threading.Thread(target=self.reactor, args=[sock, self.outbox, woken], daemon=True).start()
 
     def write(self, data):
         if not self.open:
             raise StompError("not connected")
         self.outbox.append(data)
-        self.wake.send(b"!")
+        try:
+            self.wake.send(b"!")
+        except OSError:
+            pass  # the connection has just ended
 
     def subscribe(self, destination, handler):
         id = str(uuid.uuid4())
@@ -81,14 +84,14 @@ class AgentClient:
             headers["ovirtCorrelationId"] = flow
         self.write(frame("SEND", headers, body))
 
-    def reactor(self, sock, outbox):
+    def reactor(self, sock, outbox, woken):
         """Reads and writes: Python's TLS is for one thread."""
         parser = Parser()
         try:
             while self.sock is sock:
-                ready, _, _ = select.select([sock, self.woken], [], [], 0.05)
-                if self.woken in ready:
-                    self.woken.recv(4096)
+                ready, _, _ = select.select([sock, woken], [], [], 0.05)
+                if woken in ready:
+                    woken.recv(4096)
                 while self.receive(sock, parser):
                     pass
                 while outbox:
@@ -100,6 +103,7 @@ class AgentClient:
                 self.problems.append(repr(e))
                 self.open = False
         sock.close()
+        woken.close()
 
     def receive(self, sock, parser):
         """Takes what is there, if anything is."""

@@ -4,8 +4,8 @@ import "github.com/polyport/polyport/app"
 
 // heapFloor is how much the heap of a broker seems to hold at least. Go collects
 // garbage when the heap has doubled; one of a few MiB, through which messages run at
-// 100 MB a second and more, does so fifty times a second, and that takes up to half of
-// the broker's time (ADR 0035).
+// 100 MB a second and more, does so fifty times a second, and that takes a third of the
+// broker's time (ADR 0035).
 const heapFloor = 32 << 20
 
 // heapOf returns what raises the heap of a server to its floor, if it is a broker. It
