@@ -123,7 +123,7 @@ func Parse(uri string) (*Endpoint, error) {
 		e.Host = ""
 	}
 	if _, err := netip.ParseAddr(e.Host); err != nil && strings.Contains(e.Host, ":") {
-		return nil, fmt.Errorf("odl: the host %.60q of the endpoint URI is neither a name nor an address; expected HOST:PORT or [ADDRESS]:PORT",
+		return nil, fmt.Errorf("odl: the host %.60q is neither a name nor an address; expected HOST:PORT or [ADDRESS]:PORT",
 			u.Host)
 	}
 	if p := u.Port(); p != "" {
