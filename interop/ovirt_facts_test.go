@@ -39,7 +39,7 @@ var ovirtFacts = []ovirtCase{
 	},
 	{
 		"fact 4: glued frames wait in the Java client",
-		"1,000 calls at once have 1,000 answers, plain and with TLS: after a burst an EOL goes for each frame.", testGlued,
+		"1,000 calls at once have 1,000 answers, plain and with TLS: after a burst EOLs follow, as many as it can have left frames.", testGlued,
 	},
 	{
 		"fact 5: one frame, one write",
